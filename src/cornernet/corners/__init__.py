@@ -1,0 +1,1 @@
+"""What CornerNet adds to a network, free of any network: decoding corner maps into boxes."""

@@ -1,0 +1,1 @@
+"""Datasets in COCO format, and pictures from anywhere."""

@@ -1,0 +1,1 @@
+"""The network: a picture tensor in, `CornerMaps` out."""
