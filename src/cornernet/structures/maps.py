@@ -36,6 +36,10 @@ class CornerMaps:
         """The same maps in float32, in which probabilities, losses and boxes are computed."""
         return CornerMaps(**{f.name: getattr(self, f.name).float() for f in fields(self)})
 
+    def to(self, device: torch.device) -> CornerMaps:
+        """The same maps on another device."""
+        return CornerMaps(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
 
 # Lets torch.export (and through it ONNX export) see the six tensors inside.
 torch.export.register_dataclass(CornerMaps, serialized_type_name="cornernet.CornerMaps")
