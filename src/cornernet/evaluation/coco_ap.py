@@ -17,7 +17,39 @@ from cornernet.errors import ConfigError
 from cornernet.evaluation.tables import GroundTruth, Results, read_ground_truth, read_results
 
 _AREAS = ("all", "small", "medium", "large")
-_IOU_50, _IOU_75 = 0, 5  # positions of IoU 0.50 and 0.75 in 0.50, 0.55, ... 0.95
+_IOUS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_IOU_50, _IOU_75 = _IOUS.index(0.5), _IOUS.index(0.75)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What one of the twelve numbers is measured over.
+
+    Attributes:
+        name: Its usual name.
+        recall: Whether it is an average recall; an average precision otherwise.
+        iou: The one IoU threshold it takes, or None for the mean of 0.50:0.95.
+        area: Which objects: all, small (below 32 x 32 pixels), medium, large (above 96 x 96).
+        detections: How many detections count per picture and class, best first.
+    """
+
+    name: str
+    recall: bool
+    iou: float | None
+    area: str
+    detections: int
+
+
+def coco_metrics(max_det: int = 100) -> tuple[Metric, ...]:
+    """The twelve numbers in COCO's order; `max_det` is COCO's 100 in all but AR1 and AR10."""
+    return (
+        Metric("AP", False, None, "all", max_det),
+        Metric("AP50", False, 0.5, "all", max_det),
+        Metric("AP75", False, 0.75, "all", max_det),
+        *(Metric(f"AP_{area}", False, None, area, max_det) for area in _AREAS[1:]),
+        *(Metric(f"AR{count}", True, None, "all", count) for count in (1, 10, max_det)),
+        *(Metric(f"AR_{area}", True, None, area, max_det) for area in _AREAS[1:]),
+    )
 
 
 @dataclass(frozen=True)
@@ -53,7 +85,7 @@ class Evaluation:
     Attributes:
         stats: The twelve COCO numbers in their usual order: AP, AP50, AP75, AP_small, AP_medium, AP_large, AR1, AR10,
             AR100, AR_small, AR_medium, AR_large, each in 0..1; nan where there are no boxes to find (where pycocotools
-            says -1). With another `max_det`, AR100 bears that number instead.
+            says -1). With another `max_det`, AR100 bears that number instead. `coco_metrics` tells what each is.
         classes: One row per class, ascending by category id.
         precision: (3, 101, C) float64, precision at IoU 0.50, 0.75 and averaged over 0.50:0.95, at each of `recall`;
             nan for classes without boxes.
@@ -151,14 +183,13 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 
 def _stats(precision: NDArray[np.float64], recall: NDArray[np.float64], max_det: int) -> dict[str, float]:
-    stats = {
-        "AP": _mean(precision[:, :, :, 0, -1]),
-        "AP50": _mean(precision[_IOU_50, :, :, 0, -1]),
-        "AP75": _mean(precision[_IOU_75, :, :, 0, -1]),
-    }
-    stats |= {f"AP_{name}": _mean(precision[:, :, :, a, -1]) for a, name in enumerate(_AREAS) if a}
-    stats |= {f"AR{count}": _mean(recall[:, :, 0, m]) for m, count in enumerate((1, 10, max_det))}
-    stats |= {f"AR_{name}": _mean(recall[:, :, a, -1]) for a, name in enumerate(_AREAS) if a}
+    counts = (1, 10, max_det)
+    stats = {}
+    for metric in coco_metrics(max_det):
+        values = (recall if metric.recall else precision)[
+            ..., _AREAS.index(metric.area), counts.index(metric.detections)
+        ]
+        stats[metric.name] = _mean(values if metric.iou is None else values[_IOUS.index(metric.iou)])
     return stats
 
 

@@ -1,0 +1,141 @@
+"""An evaluation as pictures. matplotlib, an extra, is imported only when one is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cornernet.errors import MissingExtraError
+from cornernet.evaluation.coco_ap import Evaluation
+from cornernet.evaluation.confusion import ConfusionMatrix
+from cornernet.structures.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FEW = 10  # classes up to which each curve has a colour of its own
+_NUMBERED = 20  # classes up to which a matrix has room for numbers
+_MEANS = (("IoU 0.50", "AP50", "#0072b2"), ("IoU 0.75", "AP75", "#d55e00"), ("IoU 0.50:0.95", "AP", "#222222"))
+
+
+def plot_pr_curves(evaluation: Evaluation, path: Path) -> None:
+    """Draws precision over recall: the means over classes on the left, each class at IoU 0.50 on the right.
+
+    Up to ten classes have each its colour and name; of more, the curves are coloured by AP50 and the best and worst are
+    named.
+
+    Args:
+        evaluation: What `evaluate_boxes` gave.
+        path: The picture's name; its suffix (.png, .svg, .pdf) decides the format.
+
+    Raises:
+        MissingExtraError: Without matplotlib (extra `plots`).
+        OSError: When the file cannot be written.
+    """
+    figure = _figure((13, 5.6))
+    left, right = figure.subplots(1, 2)
+    _draw_means(left, evaluation)
+    _draw_classes(right, evaluation)
+    for axes in (left, right):
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        axes.grid(alpha=0.25, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    _save(figure, path)
+
+
+def plot_confusion(matrix: ConfusionMatrix, path: Path) -> None:
+    """Draws the confusion matrix, each row as shares of what was annotated of that class.
+
+    The last column shows missed boxes, the last row how the false detections spread over the classes. Up to twenty
+    classes the shares stand in the cells as numbers too.
+
+    Args:
+        matrix: What `confusion_matrix` gave.
+        path: The picture's name; its suffix (.png, .svg, .pdf) decides the format.
+
+    Raises:
+        MissingExtraError: Without matplotlib (extra `plots`).
+        OSError: When the file cannot be written.
+    """
+    shares = matrix.normalized()
+    count = len(shares)
+    side = float(np.clip(0.62 * count, 3.2, 16 if count > _NUMBERED + 1 else 14))
+    figure = _figure((side + 3, side + 2))
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    names = [_shortened(name) for name in (*matrix.names, "background")]
+    size = float(np.clip(72 * side / count * 0.55, 6, 10))
+    axes.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(range(count), names, fontsize=size, parse_math=False)
+    axes.tick_params(length=0)
+    axes.set_xlabel("detected")
+    axes.set_ylabel("annotated")
+    axes.set_title(f"share of each row, IoU {matrix.iou:g}, score {matrix.score:g}")
+    # A line before the background, and faint ones between cells to follow rows and columns by.
+    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="#dddddd", linewidth=0.4)
+    axes.tick_params(which="minor", length=0)
+    axes.axhline(count - 1.5, color="#666666", linewidth=1)
+    axes.axvline(count - 1.5, color="#666666", linewidth=1)
+    if len(matrix.names) <= _NUMBERED:
+        for row, column in np.argwhere(shares >= 0.005):
+            share = shares[row, column]
+            color = "white" if share > 0.6 else "black"
+            axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=8, color=color)
+    figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
+    _save(figure, path)
+
+
+def _draw_means(axes: Axes, evaluation: Evaluation) -> None:
+    known = ~np.isnan(evaluation.precision[0, 0])  # classes with boxes; there is always one
+    means = evaluation.precision[:, :, known].mean(axis=2)
+    for (label, key, color), curve in zip(_MEANS, means, strict=True):
+        text = f"{label}   {key} {evaluation.stats[key]:.3f}"
+        axes.plot(evaluation.recall, curve, color=color, linewidth=2.2, label=text)
+    axes.set_title(f"mean of {known.sum()} classes" if known.sum() > 1 else "1 class")
+    axes.legend(loc="lower left", framealpha=0.9)
+
+
+def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
+    from matplotlib import colormaps
+
+    rows = [(row, curve) for row, curve in zip(evaluation.classes, evaluation.precision[0].T, strict=True) if row.boxes]
+    rows.sort(key=lambda pair: -pair[0].ap50)
+    few = len(rows) <= _FEW
+    colors = [colormaps["tab10"](i) if few else colormaps["viridis"](row.ap50) for i, (row, _) in enumerate(rows)]
+    lines = [
+        axes.plot(evaluation.recall, curve, color=color, linewidth=1.6 if few else 0.9, alpha=1 if few else 0.75)[0]
+        for (_, curve), color in zip(rows, colors, strict=True)
+    ]
+    named = range(len(rows)) if few else [*range(5), *range(len(rows) - 5, len(rows))]
+    labels = [f"{_shortened(rows[i][0].name)}  {rows[i][0].ap50:.3f}" for i in named]
+    title = "AP50" if few else "AP50, five best and worst"
+    legend = axes.legend(
+        [lines[i] for i in named], labels, title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    axes.set_title("classes at IoU 0.50")
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"
+
+
+def _figure(inches: tuple[float, float]) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plots", "drawing an evaluation") from error
+    return Figure(figsize=inches, dpi=120, layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
