@@ -311,6 +311,10 @@ def _from_tensor(tensor: Any) -> NDArray[np.uint8]:
     return _from_array(host.numpy().transpose(1, 2, 0), "tensor")
 
 
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+"""PIL's modes whose colours are darkened by their alpha, and the mode that undoes it."""
+
+
 def _from_pil(image: Any, max_pixels: int) -> NDArray[np.uint8]:
     """RGB uint8 from a PIL image; PIL itself is not imported."""
     name = _printable(str(getattr(image, "filename", "") or f"PIL image of mode {image.mode}"))
@@ -322,6 +326,8 @@ def _from_pil(image: Any, max_pixels: int) -> NDArray[np.uint8]:
             values = np.asarray(image)
             pixels = _from_array(values if image.mode == "F" else np.clip(values, 0, 65535).astype(np.uint16), name)
         else:
+            if image.mode in _PREMULTIPLIED:
+                image = image.convert(_PREMULTIPLIED[image.mode])
             pixels = np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:  # PIL reads files late, and reports damage by any of these
         raise ImageError(f"{name}: PIL cannot read it ({_printable(str(error))})") from error
