@@ -1,0 +1,34 @@
+"""From a name or a path to a network that holds its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cornernet.models.build import build_model
+from cornernet.models.cornernet import CornerNet
+from cornernet.weights.load import load_weights
+from cornernet.weights.record import ModelRecord
+from cornernet.weights.state import load_state
+
+
+def load_model(
+    source: str | Path, *, num_classes: int | None = None, progress: bool = True
+) -> tuple[CornerNet, ModelRecord]:
+    """The network of a checkpoint, on the CPU, and what else travels with its weights.
+
+    Args:
+        source: As for `load_weights`.
+        num_classes: Another class count than the checkpoint's; the class layers then start at random.
+        progress: Whether a download shows a bar.
+
+    Raises:
+        WeightsError: When the weights are missing, damaged, unsafe or another model's.
+    """
+    loaded = load_weights(source, num_classes=num_classes, progress=progress)
+    # On "meta" the network takes the loaded tensors as they are: no second copy, no time spent on random numbers.
+    with torch.device("cpu" if loaded.left_out else "meta"):
+        model = build_model(loaded.record.architecture)
+    load_state(model, loaded.state, left_out=loaded.left_out)
+    return model, loaded.record
