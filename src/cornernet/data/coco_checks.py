@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -63,18 +64,18 @@ def entries_of(document: Any, key: str, source: str) -> Entries:
     """
     if not isinstance(document, dict):
         hint = ": a list alone is a file of results, not of annotations" if isinstance(document, list) else ""
-        raise DatasetError(f"{source}: expected a JSON object, got a {type(document).__name__}{hint}")
+        raise DatasetError(f"{source}: expected a JSON object, got a value of type {type(document).__name__}{hint}")
     if key not in document:
         raise DatasetError(
             f"{source}: expected the keys 'images', 'annotations' and 'categories', got no {key!r}: is it COCO format?"
         )
     entries = document[key]
     if not isinstance(entries, list):
-        raise DatasetError(f"{source}: expected {key!r} to be a list, got a {type(entries).__name__}")
+        raise DatasetError(f"{source}: expected {key!r} to be a list, got a value of type {type(entries).__name__}")
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise DatasetError(
-                f"{source}: expected {key!r} to hold objects, got a {type(entry).__name__} at position {position}"
+                f"{source}: expected {key!r} to hold objects, got a value of type {type(entry).__name__} at position {position}"
             )
     return entries
 
@@ -289,7 +290,7 @@ def _is_box(value: Any) -> bool:
 
 
 def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= np.finfo(np.float64).max
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _crowd(entries: Entries, source: str) -> NDArray[np.bool_]:
