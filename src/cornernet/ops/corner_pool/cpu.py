@@ -1,0 +1,87 @@
+"""Corner pooling for the CPU: whole lines across the pooled axis are handed to vectorised kernels, one after another.
+
+Chosen over doubling and `torch.cummax` by measurement (`python -m benchmarks.corner_pool`). A line across the pooled
+axis is long and, unless that axis is the fastest in memory, made of contiguous runs, so each step works at the speed of
+memory.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from cornernet.ops.corner_pool.direction import axis_of, starts_at_end
+
+_BLOCKS = 4  # parts of an axis that are pooled side by side: a single line is often too short to be split over threads
+
+
+def forward(x: Tensor, direction: str) -> Tensor:
+    """Pool (N, C, H, W) into a new tensor of the same memory format."""
+    axis, from_end = axis_of(direction), starts_at_end(direction)
+    out = torch.empty_like(x)
+    if x.numel() == 0:
+        return out
+    if x.stride(axis) == 1:
+        turned = _axis_outside(x, axis)
+        _pool(turned, turned, -2, from_end)
+        return out.copy_(_axis_back(turned, axis))
+    _pool(x, out, axis, from_end)
+    return out
+
+
+def backward(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
+    """Carry gradients from line to line against the direction of pooling, until the record they belong to.
+
+    With `passed = x < out` as zeros and ones, `total[i] = grad[i] + passed[i - 1] * total[i - 1]` in the order of the
+    walk, and what stays at a cell is `total` where `passed` is 0. A gradient that is not finite makes its line NaN.
+    """
+    axis, from_end = axis_of(direction), starts_at_end(direction)
+    if x.numel() == 0:
+        return torch.empty_like(x)
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    grad = grad.to(wide)
+    passed = torch.lt(x, out, out=torch.empty_like(x, dtype=wide))
+    turn = x.stride(axis) == 1
+    if turn:
+        grad, passed = _axis_outside(grad, axis), _axis_outside(passed, axis)
+    total = torch.empty_like(passed)
+    grads, passing, totals = (_walk(t, -2 if turn else axis, not from_end) for t in (grad, passed, total))
+    totals[0].copy_(grads[0])
+    for i in range(1, len(totals)):
+        torch.addcmul(grads[i], totals[i - 1], passing[i - 1], out=totals[i])
+    total.addcmul_(total, passed, value=-1)
+    if turn:
+        return torch.empty_like(x).copy_(_axis_back(total, axis))
+    return total.to(x.dtype)
+
+
+def _pool(x: Tensor, out: Tensor, axis: int, from_end: bool) -> None:
+    """Write the running maximum of `x` to `out`, which may be `x` itself: inside the blocks, then across them."""
+    blocks = math.gcd(x.shape[axis], _BLOCKS)
+    x, out = (torch.unflatten(t, axis, (blocks, -1)) for t in (x, out))
+    lines, pooled = _walk(x, axis, from_end), _walk(out, axis, from_end)
+    pooled[0].copy_(lines[0])
+    for i in range(1, len(pooled)):
+        torch.maximum(lines[i], pooled[i - 1], out=pooled[i])
+    carried = _walk(pooled[-1].unsqueeze(axis), axis - 1, from_end)
+    whole = _walk(out, axis - 1, from_end)
+    for i in range(1, blocks):
+        torch.maximum(whole[i], carried[i - 1], out=whole[i])
+
+
+def _walk(x: Tensor, axis: int, from_end: bool) -> tuple[Tensor, ...]:
+    """Return views of the lines across an axis, in the order of a walk from its first or its last."""
+    lines = x.unbind(axis)
+    return lines[::-1] if from_end else lines
+
+
+def _axis_outside(x: Tensor, axis: int) -> Tensor:
+    """Copy a map so that the given spatial axis comes before the other, in shape and in memory."""
+    return (x if axis == -2 else x.transpose(-1, -2)).clone(memory_format=torch.contiguous_format)
+
+
+def _axis_back(x: Tensor, axis: int) -> Tensor:
+    """View what `_axis_outside` gave with its axes in their own places."""
+    return x if axis == -2 else x.transpose(-1, -2)
