@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cornernet.errors import MissingExtraError
 from cornernet.evaluation.coco_ap import Evaluation
@@ -16,16 +17,28 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_FEW = 10  # classes up to which each curve has a colour of its own
-_NUMBERED = 20  # classes up to which a matrix has room for numbers
+_NAMED = 10  # curves that have a colour and a name each
+_NUMBERED = 21  # cells a side up to which a matrix has room for numbers
+_LABELLED = 150  # cells a side up to which each has room for its name
 _MEANS = (("IoU 0.50", "AP50", "#0072b2"), ("IoU 0.75", "AP75", "#d55e00"), ("IoU 0.50:0.95", "AP", "#222222"))
+
+
+def require_plots() -> None:
+    """Finds out whether pictures can be drawn, before the long work that leads to them.
+
+    Raises:
+        MissingExtraError: Without matplotlib (extra `plots`).
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plots", "drawing an evaluation") from error
 
 
 def plot_pr_curves(evaluation: Evaluation, path: Path) -> None:
     """Draws precision over recall: the means over classes on the left, each class at IoU 0.50 on the right.
 
-    Up to ten classes have each its colour and name; of more, the curves are coloured by AP50 and the best and worst are
-    named.
+    Up to ten classes have each its colour and name; of more, the five best and the five worst by AP50, the others grey.
 
     Args:
         evaluation: What `evaluate_boxes` gave.
@@ -64,32 +77,48 @@ def plot_confusion(matrix: ConfusionMatrix, path: Path) -> None:
     """
     shares = matrix.normalized()
     count = len(shares)
-    side = float(np.clip(0.62 * count, 3.2, 16 if count > _NUMBERED + 1 else 14))
+    side = float(np.clip(0.62 * count, 3.2, 16))
     figure = _figure((side + 3, side + 2))
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    names = [_shortened(name) for name in (*matrix.names, "background")]
-    size = float(np.clip(72 * side / count * 0.55, 6, 10))
-    axes.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
-    axes.set_yticks(range(count), names, fontsize=size, parse_math=False)
-    axes.tick_params(length=0)
-    axes.set_xlabel("detected")
-    axes.set_ylabel("annotated")
-    axes.set_title(f"share of each row, IoU {matrix.iou:g}, score {matrix.score:g}")
-    # A line before the background, and faint ones between cells to follow rows and columns by.
-    axes.set_xticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.set_yticks(np.arange(count - 1) + 0.5, minor=True)
-    axes.grid(which="minor", color="#dddddd", linewidth=0.4)
-    axes.tick_params(which="minor", length=0)
-    axes.axhline(count - 1.5, color="#666666", linewidth=1)
-    axes.axvline(count - 1.5, color="#666666", linewidth=1)
-    if len(matrix.names) <= _NUMBERED:
+    _draw_cells(axes, shares)
+    _label_cells(axes, [_shortened(name) for name in (*matrix.names, "background")], side)
+    axes.set(xlabel="detected", ylabel="annotated")
+    axes.set_title(f"share of each row (IoU {matrix.iou:g}, score {matrix.score:g})")
+    _save(figure, path)
+
+
+def _draw_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
+    from matplotlib.colors import PowerNorm
+
+    count = len(shares)
+    # The root spreads the low shares, where confusions lie; what never happened stays white.
+    norm = PowerNorm(0.5, vmin=0, vmax=1)
+    image = axes.imshow(np.ma.masked_equal(shares, 0), cmap="Blues", norm=norm, interpolation="nearest")
+    axes.figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+    if count <= _LABELLED:
+        edges = np.arange(count - 1) + 0.5
+        axes.set_xticks(edges, minor=True)
+        axes.set_yticks(edges, minor=True)
+        axes.grid(which="minor", color="#dddddd", linewidth=0.4)
+    for draw in (axes.axhline, axes.axvline):  # sets the background apart
+        draw(count - 1.5, color="#666666", linewidth=1)
+    if count <= _NUMBERED:
         for row, column in np.argwhere(shares >= 0.005):
             share = shares[row, column]
-            color = "white" if share > 0.6 else "black"
+            color = "white" if share > 0.4 else "black"
             axes.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=8, color=color)
-    figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-    _save(figure, path)
+
+
+def _label_cells(axes: Axes, names: list[str], side: float) -> None:
+    """Names along both sides (each `side` inches): every one, or every so many where they would not fit."""
+    last = len(names) - 1
+    step = -(-len(names) // _LABELLED)
+    shown = [*range(0, last - step // 2, step), last]
+    labels = [names[i] for i in shown]
+    size = float(np.clip(72 * side / len(names) * 0.65, 5, 10))
+    axes.set_xticks(shown, labels, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(shown, labels, fontsize=size, parse_math=False)
+    axes.tick_params(which="both", length=0)
 
 
 def _draw_means(axes: Axes, evaluation: Evaluation) -> None:
@@ -99,7 +128,7 @@ def _draw_means(axes: Axes, evaluation: Evaluation) -> None:
         text = f"{label}   {key} {evaluation.stats[key]:.3f}"
         axes.plot(evaluation.recall, curve, color=color, linewidth=2.2, label=text)
     axes.set_title(f"mean of {known.sum()} classes" if known.sum() > 1 else "1 class")
-    axes.legend(loc="lower left", framealpha=0.9)
+    axes.legend(loc="best", framealpha=0.9)
 
 
 def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
@@ -107,18 +136,15 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
 
     rows = [(row, curve) for row, curve in zip(evaluation.classes, evaluation.precision[0].T, strict=True) if row.boxes]
     rows.sort(key=lambda pair: -pair[0].ap50)
-    few = len(rows) <= _FEW
-    colors = [colormaps["tab10"](i) if few else colormaps["viridis"](row.ap50) for i, (row, _) in enumerate(rows)]
-    lines = [
-        axes.plot(evaluation.recall, curve, color=color, linewidth=1.6 if few else 0.9, alpha=1 if few else 0.75)[0]
-        for (_, curve), color in zip(rows, colors, strict=True)
-    ]
-    named = range(len(rows)) if few else [*range(5), *range(len(rows) - 5, len(rows))]
+    few = len(rows) <= _NAMED
+    named = [*range(len(rows))] if few else [*range(_NAMED // 2), *range(len(rows) - _NAMED // 2, len(rows))]
+    for i in set(range(len(rows))) - set(named):
+        axes.plot(evaluation.recall, rows[i][1], color="#bbbbbb", linewidth=0.6, alpha=0.7)
+    colors = colormaps["tab10"]
+    lines = [axes.plot(evaluation.recall, rows[i][1], color=colors(n), linewidth=1.6)[0] for n, i in enumerate(named)]
     labels = [f"{_shortened(rows[i][0].name)}  {rows[i][0].ap50:.3f}" for i in named]
     title = "AP50" if few else "AP50, five best and worst"
-    legend = axes.legend(
-        [lines[i] for i in named], labels, title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
-    )
+    legend = axes.legend(lines, labels, title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
     axes.set_title("classes at IoU 0.50")
@@ -129,10 +155,9 @@ def _shortened(name: str) -> str:
 
 
 def _figure(inches: tuple[float, float]) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plots", "drawing an evaluation") from error
+    require_plots()
+    from matplotlib.figure import Figure  # by itself it draws with Agg and keeps no global state
+
     return Figure(figsize=inches, dpi=120, layout="constrained")
 
 
