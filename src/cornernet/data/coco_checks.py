@@ -75,7 +75,8 @@ def entries_of(document: Any, key: str, source: str) -> Entries:
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise DatasetError(
-                f"{source}: expected {key!r} to hold objects, got a value of type {type(entry).__name__} at position {position}"
+                f"{source}: expected {key!r} to hold objects, "
+                f"got a value of type {type(entry).__name__} at position {position}"
             )
     return entries
 
