@@ -128,7 +128,7 @@ def test_nan_wins_and_keeps_its_own_gradient(direction):
     x[0, 0, 2, 3] = float("nan")
     out = reference.forward(x, direction)
     axis = -2 if direction in ("top", "bottom") else -1
-    assert out[0, 0].isnan().sum() == {"top": 3, "left": 4, "bottom": 3, "right": 3}[direction], axis
+    assert out[0, 0].isnan().sum() == {"top": 3, "left": 4, "bottom": 3, "right": 3}[direction]
     for backend in BACKENDS.values():
         assert torch.equal(backend.forward(x, direction).nan_to_num(-7), out.nan_to_num(-7))
         assert torch.equal(backend.backward(grad, x, out, direction), reference.backward(grad, x, out, direction))
