@@ -40,10 +40,11 @@ def _shift_by_class(boxes: Tensor, labels: Tensor) -> Tensor:
 
 def _weights(boxes: Tensor, labels: Tensor, config: SoftNMSConfig) -> Tensor:
     """(N, M, M): what a pick of the first entry leaves of the second one's score."""
-    top_left = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    bottom_right = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    shared = (bottom_right - top_left).clamp(min=0).prod(-1)
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    width = torch.minimum(x2[:, :, None], x2[:, None]) - torch.maximum(x1[:, :, None], x1[:, None])
+    height = torch.minimum(y2[:, :, None], y2[:, None]) - torch.maximum(y1[:, :, None], y1[:, None])
+    shared = width.clamp(min=0) * height.clamp(min=0)
+    area = (x2 - x1) * (y2 - y1)
     union = area[:, :, None] + area[:, None] - shared
     iou = shared / union.clamp(min=torch.finfo(union.dtype).tiny)  # two boxes without area overlap by 0, not 0 / 0
     if config.method == "gaussian":
