@@ -146,6 +146,14 @@ def test_a_picture_without_pixels_or_with_a_broken_header_is_refused():
         read_header(b"\xff\xd8\xff\xe0\x00\x02\xff\xd9", "x")
     with pytest.raises(ImageError, match="no size"):
         read_header(b"II*\0\x08\0\0\0\0\0\0\0", "x")
+    for start, said in (
+        (b"VP8 \0\0\0\0" + bytes(10), "no VP8 frame"),
+        (b"VP8L\0\0\0\0" + bytes(10), "no VP8L frame"),
+        (b"ABCD\0\0\0\0" + bytes(10), "unknown chunk"),
+        (b"VP8X\0\0\0\0" + bytes(9), "cut off"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            read_header(b"RIFF\0\0\0\0WEBP" + start, "x")
     with pytest.raises(ImageError, match="cut off after 16 bytes"):
         read_header(b"MM\0+" + b"\xff" * 12, "x")
 

@@ -181,15 +181,22 @@ def test_damage_in_the_middle_is_reported():
     assert "cannot decode" in refused(bytes(png))
 
 
+def test_sides_beyond_opencvs_own_limit_are_refused_in_our_words():
+    width = (1 << 20) + 32
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 62) + struct.pack("<IiiHHIIiiII", 40, width, 1, 1, 1, 0, 0, 0, 0, 2, 0)
+    assert f"cannot decode (1 x {width} pixels)" in refused(data + b"\0\0\0\0\xff\xff\xff\0" + b"\0" * (width // 8))
+
+
 def test_opencvs_log_level_is_the_users_again_after_reading():
-    level = cv2.utils.logging.getLogLevel()
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, OpenCV 4
+    level = logging.getLogLevel()
     data = CASES["plain.bmp"]()
     threads = [threading.Thread(target=lambda: [refused(data[:500]) for _ in range(50)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert cv2.utils.logging.getLogLevel() == level
+    assert logging.getLogLevel() == level
 
 
 # Sizes.

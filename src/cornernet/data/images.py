@@ -217,12 +217,12 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with _QUIET:
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ImageError(f"{name}: OpenCV cannot decode it ({_printable(error.err)}): export it again") from error
+    except cv2.error:  # sides beyond OpenCV's own limits
+        pixels = None
     if pixels is None:
         raise ImageError(
-            f"{name}: expected a {header.format} picture, got data that OpenCV {cv2.__version__} cannot decode: "
-            "it is damaged or of a rare kind, export it again"
+            f"{name}: expected a {header.format} picture, got data that OpenCV {cv2.__version__} cannot decode "
+            f"({header.height} x {header.width} pixels): it is damaged or of a rare kind, export it again"
         )
     return _contiguous(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
@@ -233,6 +233,10 @@ def _check_pixels(height: int, width: int, max_pixels: int, name: str) -> None:
             f"{name}: expected at most {max_pixels} pixels, got {height} x {width} (height x width): "
             "raise max_pixels if the picture is to be trusted, or make it smaller"
         )
+
+
+_LOGGING: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has the functions at its top
+_SILENT = 0
 
 
 class _QuietOpenCV:
@@ -249,14 +253,14 @@ class _QuietOpenCV:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+                self._level = _LOGGING.setLogLevel(_SILENT)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                cv2.utils.logging.setLogLevel(self._level)
+                _LOGGING.setLogLevel(self._level)
 
 
 _QUIET = _QuietOpenCV()
