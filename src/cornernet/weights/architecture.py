@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from cornernet.errors import ConfigError, WeightsError
 from cornernet.models.build import build_model
 from cornernet.models.config import CornerNetConfig
+from cornernet.models.cornernet import CornerNet
 
 Shape = tuple[int, ...]
 
@@ -63,9 +67,29 @@ def read_architecture(shapes: Mapping[str, Shape]) -> CornerNetConfig:
 
 
 def expected_shapes(config: CornerNetConfig) -> dict[str, Shape]:
-    """Name and shape of every entry of the network with this config. No memory is spent on the tensors."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in build_model(config).state_dict().items()}
+    """Name and shape of every entry of the network with this config."""
+    return {name: tuple(tensor.shape) for name, tensor in empty_model(config).state_dict().items()}
+
+
+def empty_model(config: CornerNetConfig) -> CornerNet:
+    """The network on PyTorch's "meta" device: every name and shape, no numbers and no memory.
+
+    `load_state` gives it a checkpoint's own tensors, so that there is never a second copy of them.
+    """
+    with torch.device("meta"), _Uninitialised():
+        return build_model(config)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Skips random initialisation, which for "meta" tensors does nothing but import the compiler: seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _width(shapes: Mapping[str, Shape], name: str) -> int:

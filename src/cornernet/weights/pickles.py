@@ -65,7 +65,8 @@ _STAND_INS = (
     (re.compile(r"(mmengine|mmcv|addict)(\.\w+)*\.\w*Dict|collections\.defaultdict"), _InertMapping),
     (re.compile(r"(mmengine|mmcv|mmdet)(\.\w+)*\.[A-Z]\w*"), _Inert),  # classes; functions are not what a file keeps
     (re.compile(r"numpy\.(ndarray|dtype|dtypes\.\w+|_?core\.multiarray\.(_reconstruct|scalar))"), _Inert),
-    (re.compile(r"builtins\.getattr"), _Inert),  # HistoryBuffer's table of its own methods
+    # HistoryBuffer keeps a table of its own methods, a defaultdict the type of its values.
+    (re.compile(r"builtins\.(getattr|list|dict|tuple|int|float|str|bool)"), _Inert),
     (re.compile(r"pathlib\.\w*Path|argparse\.Namespace|datetime\.(datetime|timedelta)"), _Inert),
 )
 _LEFT_TO_TORCH = re.compile(r"torch\..+|collections\.(OrderedDict|Counter)|_codecs\.encode|builtins\.(set|bytearray)")
@@ -168,7 +169,9 @@ def _zipped_pickle(path: Path) -> bytes:
                     f"expected one data.pkl in {path}, got a zip file with {len(found)}: not a checkpoint"
                 )
             return archive.read(found[0])
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # as above
         raise _damaged(path, error) from error
 
 
@@ -183,7 +186,7 @@ def _named(file: IO[bytes], path: Path) -> Iterator[str]:
                 yield ".".join(strings)
             elif isinstance(argument, str):
                 strings = [strings[1], argument]
-    except Exception as error:  # as above: any bytes may stand here
+    except Exception as error:  # as above
         raise _damaged(path, error) from error
 
 

@@ -23,7 +23,7 @@ def clean(entries: Mapping[str, object]) -> dict[str, Tensor]:
     A tensor that has its type already is passed on as it is, so a file mapped into memory stays mapped.
 
     Raises:
-        WeightsError: Naming the first entry that is not a dense tensor of numbers, or holds a NaN or an infinity.
+        WeightsError: Naming the first entry that is not a dense tensor of real numbers, or holds a NaN or an infinity.
     """
     return {name: _clean(name, value) for name, value in entries.items()}
 
@@ -32,8 +32,9 @@ def _clean(name: str, value: object) -> Tensor:
     if not isinstance(value, Tensor):
         raise WeightsError(f"expected a tensor in the entry {name!r}, got {type(value).__name__}")
     tensor = value.detach()
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_complex():
-        raise WeightsError(f"expected a dense tensor of numbers in the entry {name!r}, got {tensor.type()}")
+    counts = name.endswith(COUNTER) and tensor.dtype in (torch.int64, torch.int32)
+    if tensor.layout != torch.strided or tensor.is_meta or not (tensor.is_floating_point() or counts):
+        raise WeightsError(f"expected a dense tensor of real numbers in the entry {name!r}, got {tensor.type()}")
     # Strides of 0 let a file of a few bytes claim a tensor of any size.
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise WeightsError(f"expected the entry {name!r} to hold all of its {tensor.numel()} numbers, got fewer")
