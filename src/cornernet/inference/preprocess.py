@@ -42,7 +42,7 @@ def to_canvas(
     canvas = torch.empty(len(pictures), height, width, 3, dtype=dtype, device=device)
     canvas[:] = border
     for cells, picture, place in zip(canvas, pictures, placements, strict=True):
-        pixels = torch.from_numpy(_resized(picture, place.resized)).to(device, non_blocking=True)
+        pixels = torch.from_numpy(_resized(picture, place.resized)).to(device)
         if place.flipped:
             pixels = pixels.flip(1)
         if preprocessing.channel_order == "bgr":
@@ -55,5 +55,5 @@ def to_canvas(
 
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     if picture.shape[:2] == size:
-        return np.ascontiguousarray(picture)
+        return np.require(picture, requirements=["C", "W"])  # writable, or PyTorch warns; copied only if it is not
     return np.asarray(cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

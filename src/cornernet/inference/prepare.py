@@ -1,0 +1,62 @@
+"""Choosing a device and a type, and readying a network for inference once."""
+
+from __future__ import annotations
+
+import torch
+
+from cornernet.errors import ConfigError
+from cornernet.models.cornernet import CornerNet
+from cornernet.models.layers import fold_batch_norms
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The named device, or the machine's accelerator (CUDA, MPS, XPU, any PyTorch knows), or the CPU.
+
+    Raises:
+        ConfigError: When the name is not a device of this machine.
+    """
+    if device is None:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend refuses in its own way
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"expected a device of this machine such as 'cpu', got {str(device)!r}: {reason}") from error
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """The type the network computes in: float32 unless another is named.
+
+    Raises:
+        ConfigError: On an unknown type, or one that this CPU has no instructions for (it would be 200 times slower).
+    """
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype or torch.float32
+    if chosen is None or chosen not in DTYPES.values():
+        raise ConfigError(f"expected a dtype out of {', '.join(DTYPES)}, got {dtype!r}")
+    if device.type == "cpu" and chosen is not torch.float32 and not _cpu_computes_in(chosen):
+        raise ConfigError(
+            f"expected float32 on this CPU, which has no {str(chosen)[6:]} instructions: use dtype float32"
+        )
+    return chosen
+
+
+def _cpu_computes_in(dtype: torch.dtype) -> bool:
+    name = "_is_mkldnn_bf16_supported" if dtype is torch.bfloat16 else "_is_mkldnn_fp16_supported"
+    supported = getattr(torch.ops.mkldnn, name, None)
+    return bool(supported and supported())
+
+
+def prepare(model: CornerNet, device: torch.device, dtype: torch.dtype) -> CornerNet:
+    """Readies a network for inference, in place: last head only, batch norms folded, channels-last, on the device.
+
+    Results stay within float32 rounding of the plain network's.
+    """
+    model.eval().requires_grad_(False)
+    model.drop_auxiliary_heads()
+    fold_batch_norms(model)
+    prepared: CornerNet = model.to(device=device, dtype=dtype)
+    return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
