@@ -1,0 +1,112 @@
+"""From one picture's array to its boxes with Hourglass-104, against MMDetection in the same run.
+
+python -m benchmarks.predict --reference DIR    (DIR/venv/bin/python has MMDetection 3.3.0)
+
+Both load the same made-up weights and predict in turn, each in a process of its own, so that a busy machine slows both
+and peak memory is each one's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.report import environment, save
+from cornernet import build_model
+from cornernet.weights.keymaps import to_mmdetection
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path, help="folder whose venv has MMDetection")
+    parser.add_argument("--size", type=int, nargs=2, default=(480, 640), help="height and width in pixels")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    options = parser.parse_args()
+    here = Path(__file__).parent
+    pythons = {"cornernet": (sys.executable, here / "predict_worker.py")}
+    if options.reference:
+        pythons["MMDetection"] = (str(options.reference / "venv" / "bin" / "python"), here / "reference_worker.py")
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "hourglass104.pth"
+        torch.manual_seed(0)
+        state = to_mmdetection(build_model("cornernet-hourglass104").state_dict())
+        torch.save({"meta": {}, "state_dict": state}, checkpoint)
+        del state
+        arguments = [str(checkpoint), *map(str, options.size), str(options.threads)]
+        workers = {name: Worker([python, str(script), *arguments]) for name, (python, script) in pythons.items()}
+        for worker in workers.values():
+            worker.predict()  # the first one warms up
+        rounds = [{name: worker.predict() for name, worker in workers.items()} for _ in range(options.rounds)]
+        for worker in workers.values():
+            worker.close()
+    result = summary(rounds, {name: worker.ready for name, worker in workers.items()})
+    print(json.dumps(result, indent=1))
+    save(options.json, {**environment(options.threads), "picture": list(options.size), **result})
+
+
+class Worker:
+    """A process that predicts once per line."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.ready = self.read()["ready"]
+
+    def read(self) -> dict[str, object]:
+        """The next JSON line; libraries may print others in between."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                answer: dict[str, object] = json.loads(line)
+                return answer
+        raise SystemExit(f"the worker ended early with status {self.process.wait()}: {self.process.args!r}")
+
+    def predict(self) -> dict[str, object]:
+        """One prediction's seconds, peak memory and first scores."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def summary(rounds: list[dict[str, dict[str, object]]], versions: dict[str, object]) -> dict[str, object]:
+    """Median, spread and peak of each, and the ratio of each round's pair."""
+
+    def seconds(name: str) -> list[float]:
+        return [float(str(r[name]["seconds"])) for r in rounds]
+
+    table: dict[str, object] = {
+        name: {
+            "version": version,
+            "median_s": round(statistics.median(seconds(name)), 4),
+            "min_s": round(min(seconds(name)), 4),
+            "max_s": round(max(seconds(name)), 4),
+            "peak_mib": round(max(float(str(r[name]["peak_mib"])) for r in rounds)),
+            "scores": rounds[-1][name]["scores"],
+        }
+        for name, version in versions.items()
+    }
+    if "MMDetection" in versions:
+        pairs = zip(seconds("MMDetection"), seconds("cornernet"), strict=True)
+        table["times_faster_median"] = round(statistics.median(a / b for a, b in pairs), 3)
+    return table
+
+
+if __name__ == "__main__":
+    main()
