@@ -90,6 +90,18 @@ def test_arrays_of_each_picture(tmp_path):
     assert (len(empty), empty.boxes.shape, empty.xywh.shape, empty.labels.shape) == (0, (0, 4), (0, 4), (0,))
 
 
+def test_many_boxes_keep_their_order_within_a_picture(tmp_path):
+    document = copy.deepcopy(DOCUMENT)
+    order = np.random.default_rng(0).permutation(900)
+    document["annotations"] = [
+        annotation(n + 1, (7, 0, 9)[k % 3], 5, [1, 1, 1 + k / 300, 2]) for n, k in enumerate(order)
+    ]
+    dataset = load_coco(write(tmp_path, document), "val")
+    for index, image in enumerate(dataset.images):
+        expected = [1 + k / 300 for k in order if k % 3 == index]
+        assert image.xywh[:, 2].tolist() == expected
+
+
 def test_round_trip_gives_the_original_ids_boxes_and_areas(tmp_path):
     dataset = load_coco(write(tmp_path / "one", DOCUMENT), "val")
     document = dataset.to_coco()

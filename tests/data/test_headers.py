@@ -71,6 +71,16 @@ def test_orientation_is_read_where_a_format_has_one(kind, options, orientation):
     assert (header.height, header.width, header.orientation) == (5, 8, orientation)
 
 
+def test_webp_chunks_of_odd_length_are_padded():
+    canvas = b"VP8X" + struct.pack("<I", 10) + bytes(4) + b"\x07\0\0\x04\0\0"
+    rotated = exif(6).tobytes()
+    for length in (4, 5):
+        other = b"ICCP" + struct.pack("<I", length) + bytes(length + length % 2)
+        chunks = canvas + other + b"EXIF" + struct.pack("<I", len(rotated)) + rotated
+        header = read_header(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks, "x")
+        assert (header.height, header.width, header.orientation) == (5, 8, 6)
+
+
 def test_an_orientation_that_is_none_means_upright():
     assert read_header(encoded(drawn(5, 8), "JPEG", exif=exif(77)), "x").orientation == 1
 

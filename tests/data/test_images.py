@@ -199,6 +199,17 @@ def test_opencvs_log_level_is_the_users_again_after_reading():
     assert logging.getLogLevel() == level
 
 
+def test_the_first_to_decode_keeps_the_log_level_and_the_last_restores_it():
+    logging = getattr(cv2.utils, "logging", cv2)
+    level = logging.getLogLevel()
+    quiet = images._QuietOpenCV()
+    with quiet:
+        with quiet:  # as a second thread would
+            pass
+        assert logging.getLogLevel() == 0
+    assert logging.getLogLevel() == level
+
+
 # Sizes.
 
 
