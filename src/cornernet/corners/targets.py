@@ -92,9 +92,10 @@ def _radius(ys: Tensor, xs: Tensor, min_overlap: float) -> Tensor:
 
 
 def _largest_radius(map_size: tuple[int, int], min_overlap: float) -> int:
-    """The radius of a box as large as the map, which no other exceeds; a cell more a side for rounding upwards."""
-    height, width = (torch.tensor(side + 1, dtype=torch.float64, device="cpu") for side in map_size)
-    return math.floor(gaussian_radius(height, width, min_overlap))
+    """What no radius exceeds: the root for both corners moving inwards, of a box as large as the map."""
+    height, width = (side + 1 for side in map_size)  # in float32, the input's width may scale to a little more cells
+    total = height + width
+    return math.ceil((total - math.sqrt(total * total - 4 * (1 - min_overlap) * height * width)) / 4)
 
 
 def _last_of_cell(cell: Tensor) -> Tensor:
