@@ -49,6 +49,11 @@ class Flag:
         return self.value_type is bool
 
     @property
+    def optional(self) -> bool:
+        """Whether None is a value of its own."""
+        return NoneType in get_args(self.type)
+
+    @property
     def required(self) -> bool:
         """Whether it must be given."""
         return self.default is MISSING

@@ -53,6 +53,8 @@ def parse(options: type[T], argv: Sequence[str], *, command: str, positionals: t
         if flag.required and values[flag.name] in (None, [], ()):
             meaning = f"{flag.text[0].lower()}{flag.text[1:].rstrip('.')}"
             raise ConfigError(f"expected {flag.spelling}, got none: give {meaning}")
+        if values[flag.name] is None and not flag.optional:
+            raise ConfigError(f"expected {flag.spelling} to be {_meaning(flag)}, got null")
         if flag.many:
             values[flag.name] = tuple(values[flag.name])
     return options(**values)
@@ -165,6 +167,9 @@ def _plain(message: str, flags: list[Flag]) -> str:
         near = difflib.get_close_matches(unknown[1].replace("-", "_"), [flag.name for flag in flags], n=1)
         hint = f": did you mean {near[0]}?" if near else ""
         return f"expected known keys in the configuration file, got {unknown[1]!r}{hint}"
+    if broken := re.match(r"(?:Problems parsing|Unexpected) config:(?s:(.*))", message):
+        came = " ".join(broken[1].split()) or "nothing"
+        return f"expected --config to name a YAML file of options, each as name: value, got {came}"
     by_name = {flag.name: flag for flag in flags}
     if (wrong := re.search(r'Parser key "(\w+)"(?s:.*)Got value: (.*)', message)) and (flag := by_name.get(wrong[1])):
         return f"expected {flag.spelling} to be {_meaning(flag)}, got {wrong[2]!r}"
