@@ -64,8 +64,8 @@ def run(options: PredictOptions) -> int:
         work.pictures(sources.pictures)
         for video in sources.videos:
             work.video(video)
-    written = write_results(folder, options.format, work.found, detector.record.classes)
-    work.close(time.perf_counter() - started, written)
+    write_results(folder, options.format, work.found, detector.record.classes)
+    work.close(time.perf_counter() - started)
     return FAILED if work.failed else DONE
 
 
@@ -114,12 +114,11 @@ class _Work:
         names = [name for one in found for name in one.detections.names]
         print(f"{path}: {len(found)} frames, {_counted(names)}")
 
-    def close(self, seconds: float, written: Sequence[Path]) -> None:
+    def close(self, seconds: float) -> None:
         """Says what was done, where it lies, and what was not done."""
         done = len(self.found)
         pace = f" ({1000 * seconds / done:.0f} ms each)" if done else ""
-        lists = ", ".join(path.name for path in written)
-        say(f"{done} pictures in {seconds:.1f} s{pace}; {lists} and what was drawn are in {self.folder}")
+        say(f"{done} pictures in {seconds:.1f} s{pace}, written to {self.folder}")
         if self.failed:
             say(f"error: {self.failed} of the files could not be read, and are left out")
 

@@ -46,19 +46,16 @@ def check_formats(formats: Sequence[str]) -> None:
         raise MissingExtraError("pyarrow", "parquet", "--format parquet")
 
 
-def write_results(folder: Path, formats: Sequence[str], found: Sequence[Found], classes: Classes) -> list[Path]:
+def write_results(folder: Path, formats: Sequence[str], found: Sequence[Found], classes: Classes) -> None:
     """Writes `detections.json`, `.csv`, `.parquet` as asked for, each whole or not at all; image ids count from 1.
 
     Raises:
         OSError: When a file cannot be written.
     """
-    paths = []
     for name in dict.fromkeys(formats):
         suffix, write = _WRITERS[name]
-        with atomic_path(path := folder / f"detections{suffix}") as temporary:
+        with atomic_path(folder / f"detections{suffix}") as temporary:
             write(temporary, found, classes)
-        paths.append(path)
-    return paths
 
 
 def _write_coco(path: Path, found: Sequence[Found], classes: Classes) -> None:
