@@ -140,17 +140,19 @@ def record_from_json(content: object) -> ModelRecord:
 
 
 def _build(kind: Callable[..., _T], content: object, where: str) -> _T:
-    """A dataclass from a JSON object that has exactly its fields; the class itself checks their values."""
-    values = _keys(content, where, tuple(field.name for field in fields(kind)))  # type: ignore[arg-type]
-    for name, value in values.items():
-        parts = value if isinstance(value, list) else [value]
-        # JSON's true is a whole number to Python.
-        if any(isinstance(part, bool) or not isinstance(part, int | float | str) for part in parts):
-            raise ConfigError(f"expected a number, a text or a list of those in {where}.{name}, got {value!r:.80}")
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"in {where}: {_reason(error)}") from error
+    """A dataclass from a JSON object that has exactly its fields, each of the type of its default."""
+    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    values = _keys(content, where, tuple(defaults))
+    for name, default in defaults.items():
+        value = values[name]
+        # By `type`, as JSON's true is a whole number to `isinstance`.
+        if isinstance(default, tuple):
+            wanted, fits = "a list of numbers", type(value) is list and all(type(v) in (int, float) for v in value)
+        else:
+            wanted, fits = "a text" if isinstance(default, str) else "a whole number", type(value) is type(default)
+        if not fits:
+            raise ConfigError(f"expected {where}.{name} to be {wanted}, got {value!r:.80}")
+    return kind(**values)
 
 
 def _keys(content: object, where: str, expected: tuple[str, ...]) -> dict[str, Any]:
