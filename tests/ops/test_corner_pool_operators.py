@@ -125,3 +125,5 @@ def test_export_reaches_the_longest_axis():
     features[..., 0] = 1
     right = program.module()(features)[DIRECTIONS.index("right")]
     assert torch.equal(right, model.stem(features).cummax(-1).values)
+    with pytest.raises(AssertionError, match=str(2 * portable.LONGEST_DYNAMIC)):
+        program.module()(torch.zeros(1, 1, 8, 2 * portable.LONGEST_DYNAMIC + 1))

@@ -1,4 +1,4 @@
-"""The Triton kernels of corner pooling: interpreted on the CPU, compiled for a GPU, and run on one where there is one."""
+"""The Triton kernels of corner pooling: interpreted on the CPU, compiled for a GPU, and run where there is one."""
 
 import itertools
 import json

@@ -37,8 +37,8 @@ def corner_pool(x: Tensor, direction: Direction) -> Tensor:
     | `"right"` | `max(x[..., i, :j + 1])` |
 
     Source: CornerNet (Law & Deng, 2018), section 3.4. Differentiable once; see the module for ties and NaN.
-    While a graph is exported the operator is written as plain tensor operations, which reach across an axis of
-    unknown size up to `portable.LONGEST_DYNAMIC` cells.
+    While a graph is exported, plain tensor operations take the operator's place; an axis of dynamic size may then
+    have up to 4096 cells.
 
     Args:
         x: (N, C, H, W), floating point, of any strides and sizes, on any device.

@@ -7,14 +7,10 @@ memory.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from cornernet.ops.corner_pool.direction import axis_of, starts_at_end
-
-_BLOCKS = 4  # parts of an axis that are pooled side by side: a single line is often too short to be split over threads
 
 
 def forward(x: Tensor, direction: str) -> Tensor:
@@ -46,7 +42,7 @@ def backward(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
     turn = x.stride(axis) == 1
     if turn:
         grad, passed = _axis_outside(grad, axis), _axis_outside(passed, axis)
-    total = torch.empty_like(passed)
+    total = grad if turn else torch.empty_like(passed)  # turned, the gradient is a copy of our own
     grads, passing, totals = (_walk(t, -2 if turn else axis, not from_end) for t in (grad, passed, total))
     totals[0].copy_(grads[0])
     for i in range(1, len(totals)):
@@ -58,17 +54,11 @@ def backward(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
 
 
 def _pool(x: Tensor, out: Tensor, axis: int, from_end: bool) -> None:
-    """Write the running maximum of `x` to `out`, which may be `x` itself: inside the blocks, then across them."""
-    blocks = math.gcd(x.shape[axis], _BLOCKS)
-    x, out = (torch.unflatten(t, axis, (blocks, -1)) for t in (x, out))
+    """Write the running maximum of `x` along an axis to `out`, which may be `x` itself."""
     lines, pooled = _walk(x, axis, from_end), _walk(out, axis, from_end)
     pooled[0].copy_(lines[0])
     for i in range(1, len(pooled)):
         torch.maximum(lines[i], pooled[i - 1], out=pooled[i])
-    carried = _walk(pooled[-1].unsqueeze(axis), axis - 1, from_end)
-    whole = _walk(out, axis - 1, from_end)
-    for i in range(1, blocks):
-        torch.maximum(whole[i], carried[i - 1], out=whole[i])
 
 
 def _walk(x: Tensor, axis: int, from_end: bool) -> tuple[Tensor, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -19,9 +21,11 @@ def forward(x: Tensor, direction: str) -> Tensor:
     for the longest axis.
     """
     axis, from_end = axis_of(direction), starts_at_end(direction)
-    size = x.shape[axis]
+    size = cast("int | torch.SymInt", x.shape[axis])
     cells = torch.arange(size, device=x.device)
-    reach = size if isinstance(size, int) else LONGEST_DYNAMIC  # a symbolic size compared with would be made a constant
+    reach = size if isinstance(size, int) else LONGEST_DYNAMIC  # a loop over a symbolic size would make it a constant
+    if isinstance(size, torch.SymInt):
+        torch._check(size <= reach)  # the exported program refuses what it would pool only in part
     shift = 1
     while shift < reach:
         others = (cells + shift).clamp(max=size - 1) if from_end else (cells - shift).clamp(min=0)
