@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from typing import IO, cast
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from cornernet import __version__
 from cornernet.errors import WeightsError
 from cornernet.structures.files import atomic_path
 from cornernet.weights.native import CONFIG, WEIGHTS
@@ -70,9 +68,9 @@ def fetch(url: str, *, sha256_prefix: str, progress: bool = True) -> Path:
                     f"{url}: the download was damaged or replaced, nothing was kept, try again"
                 )
     except (OSError, HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        reason = " ".join(str(error).split()).strip("<>") or type(error).__name__
         raise WeightsError(
-            f"expected to download {url}, got: {reason}: download it on a machine with a network and put it at {path}"
+            f"expected to download {url}, got {reason}: download it on a machine with a network and put it at {path}"
         ) from error
     return path
 
@@ -128,7 +126,7 @@ def fetch_hub(repository: str) -> Path:
 
 
 def _open(url: str) -> IO[bytes]:
-    request = urllib.request.Request(url, headers={"User-Agent": f"cornernet/{__version__}"})
+    request = urllib.request.Request(url, headers={"User-Agent": "cornernet"})
     return cast(IO[bytes], urllib.request.urlopen(request, timeout=TIMEOUT))
 
 

@@ -39,13 +39,13 @@ class Published:
         return self.url.rsplit("/", 1)[-1]
 
 
-def _mmdetection(name: str, gpus_and_images: str, stamp: str, ap: float, ap_tta: float) -> Published:
-    folder = f"cornernet_hourglass104_mstest_{gpus_and_images}_210e_coco"
+def _mmdetection(name: str, batch: str, recipe: str, stamp: str, ap: float, ap_tta: float) -> Published:
+    folder = f"cornernet_hourglass104_mstest_{batch}_210e_coco"
     return Published(
         name=name,
         url=f"{_BASE}/{folder}/{folder}_{stamp}.pth",
         sha256_prefix=stamp.rsplit("-", 1)[-1],
-        recipe=f"cornernet_hourglass104_{gpus_and_images.replace('x', 'xb')}-210e-mstest_coco",
+        recipe=f"cornernet_hourglass104_{recipe}-210e-mstest_coco",
         ap=ap,
         ap_tta=ap_tta,
     )
@@ -54,10 +54,10 @@ def _mmdetection(name: str, gpus_and_images: str, stamp: str, ap: float, ap_tta:
 PUBLISHED: dict[str, Published] = {
     published.name: published
     for published in (
-        _mmdetection("cornernet-hourglass104", "8x6", "20200825_150618-79b44c30", 40.9, 41.2),
-        _mmdetection("cornernet-hourglass104-8x6", "8x6", "20200825_150618-79b44c30", 40.9, 41.2),
-        _mmdetection("cornernet-hourglass104-10x5", "10x5", "20200824_185720-5fefbf1c", 40.6, 41.2),
-        _mmdetection("cornernet-hourglass104-32x3", "32x3", "20200819_203110-1efaea91", 39.6, 40.4),
+        _mmdetection("cornernet-hourglass104", "8x6", "8xb6", "20200825_150618-79b44c30", 40.9, 41.2),
+        _mmdetection("cornernet-hourglass104-8x6", "8x6", "8xb6", "20200825_150618-79b44c30", 40.9, 41.2),
+        _mmdetection("cornernet-hourglass104-10x5", "10x5", "10xb5-crop511", "20200824_185720-5fefbf1c", 40.6, 41.2),
+        _mmdetection("cornernet-hourglass104-32x3", "32x3", "32xb3", "20200819_203110-1efaea91", 39.6, 40.4),
     )
 }
 """The published checkpoints by name; the first is the best one under the architecture's plain name."""
