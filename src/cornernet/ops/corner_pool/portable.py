@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,12 @@ def forward(x: Tensor, direction: str) -> Tensor:
     for the longest axis.
     """
     axis, from_end = axis_of(direction), starts_at_end(direction)
-    size = cast("int | torch.SymInt", x.shape[axis])
+    size: Any = x.shape[axis]  # an int, or a torch.SymInt while a graph is exported
     cells = torch.arange(size, device=x.device)
     reach = size if isinstance(size, int) else LONGEST_DYNAMIC  # a loop over a symbolic size would make it a constant
     if isinstance(size, torch.SymInt):
-        torch._check(size <= reach)  # the exported program refuses what it would pool only in part
+        # The exported program refuses what it would pool only in part.
+        torch._check(size <= reach)  # type: ignore[no-untyped-call]
     shift = 1
     while shift < reach:
         others = (cells + shift).clamp(max=size - 1) if from_end else (cells - shift).clamp(min=0)
