@@ -276,7 +276,9 @@ def test_mean_counts_make_the_halves_of_a_batch_equal_the_whole():
     torch.testing.assert_close(parts[0].push + parts[1].push, expected.push)
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": -1.0}, {"margin": 0.0}, {"beta": 0.0}, {"push_weight": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": 0.5}, {"gamma": -1.0}, {"margin": 0.0}, {"beta": 0.0}, {"push_weight": math.nan}]
+)
 def test_config_is_checked(wrong):
     with pytest.raises(ConfigError, match=f"expected {next(iter(wrong))} "):
         LossConfig(**wrong)

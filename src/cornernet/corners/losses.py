@@ -23,7 +23,8 @@ class LossConfig:
     """Weights and shapes of the four losses. The defaults are MMDetection's, those of every published recipe.
 
     Attributes:
-        alpha: Focal loss: power of the probability of being wrong, which turns the loss to the hard cells.
+        alpha: Focal loss: power of the probability of being wrong, which turns the loss to the hard cells. 1 or more:
+            below, the gradient has no bound.
         gamma: Focal loss: power of 1 - target, which spares the cells near a corner.
         margin: Push loss: how far apart the embeddings of different objects should at least lie.
         beta: Offset loss: where smooth L1 turns from a parabola into a line, in cells.
@@ -33,7 +34,7 @@ class LossConfig:
         offset_weight: Weight of the offset loss.
 
     Raises:
-        ConfigError: On a negative number, or a margin or beta of 0.
+        ConfigError: On a negative number, an alpha below 1, or a margin or beta of 0.
     """
 
     alpha: float = 2.0
@@ -49,8 +50,10 @@ class LossConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             above_zero = field.name in ("margin", "beta")
-            if not 0 <= value < float("inf") or (above_zero and value == 0):
-                raise ConfigError(f"expected {field.name} {'above 0' if above_zero else 'of 0 or more'}, got {value!r}")
+            least = 1 if field.name == "alpha" else 0
+            if not least <= value < float("inf") or (above_zero and value == 0):
+                wanted = "above 0" if above_zero else f"of {least} or more"
+                raise ConfigError(f"expected {field.name} {wanted}, got {value!r}")
 
 
 _DEFAULT = LossConfig()
