@@ -17,6 +17,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "cornernet"
 _MARK = re.compile(r"^<!-- made: (\w+) ?(.*?) -->$", re.MULTILINE)
 
 
@@ -37,7 +38,7 @@ def command_help(command: str) -> str:
     from cornernet.cli.main import main
 
     printed = io.StringIO()
-    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "110"
+    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "94"
     try:
         with contextlib.redirect_stdout(printed):
             code = main([*command.split(), "--help"])
@@ -53,11 +54,10 @@ def published_table(_: str) -> str:
     """The published checkpoints."""
     from cornernet.weights.zoo import PUBLISHED
 
-    rows = ["| name | recipe | AP | with flip | file | licence |", "|---|---|---|---|---|---|"]
-    for p in PUBLISHED.values():
-        rows.append(
-            f"| `{p.name}` | {p.recipe} | {p.ap} | {p.ap_tta} | [{p.file_name}]({p.url}) | {p.licence} ({p.source}) |"
-        )
+    rows = ["| name | recipe | AP | with flip | file |", "|---|---|---|---|---|"]
+    for name, p in PUBLISHED.items():
+        file = f"[...-{p.file_name.rsplit('-')[-1]}]({p.url})"
+        rows.append(f"| `{name}` | {p.recipe.replace('_', '_<wbr>')} | {p.ap} | {p.ap_tta} | {file} |")
     return "\n".join(rows)
 
 
@@ -68,19 +68,34 @@ def problem_list(_: str) -> str:
     return "\n".join(f"- {kind}" for kind in ProblemKind)
 
 
-def source_tree(_: str) -> str:
-    """Every module of the package with the first line of its docstring."""
+def source_tree(kind: str) -> str:
+    """Modules, or with "packages" folders alone, each with its docstring's first sentence, as a nested list."""
     lines = []
-    package = ROOT / "src" / "cornernet"
-    for path in sorted(package.rglob("*.py"), key=_packages_last):
-        depth = len(path.relative_to(package).parts) - 1
-        text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-        name = path.name
+    for path in sorted(PACKAGE.rglob("__init__.py" if kind == "packages" else "*.py"), key=_files_first):
+        *folders, name = path.relative_to(PACKAGE.parent).parts
         if name == "__init__.py":
-            name, depth = f"{path.parent.name}/", max(depth - 1, 0) if path.parent != package else -1
-        label = "    " * (depth + 1) + name
-        lines.append(f"{label:<26} {_first_sentence(text)}")
-    return "```text\n" + "\n".join(lines) + "\n```"
+            label, depth = f"**{folders[-1]}/**", len(folders) - 1
+        else:
+            label, depth = f"`{name}`", len(folders)
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        lines.append(f"{'    ' * depth}- {label}: {_first_sentence(text)}")
+    return "\n".join(lines)
+
+
+def api(argument: str) -> str:
+    """The docstrings of a package's modules: those named behind it first, then the others.
+
+    A folder inside the package counts as one module, and its files follow it.
+    """
+    package, *first = argument.split()
+    found = [path.relative_to(PACKAGE).with_suffix("") for path in (PACKAGE / package).rglob("*.py")]
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in found} - {package}
+    named = [f"{package}.{name}" for name in first]
+    if missing := set(named) - modules:
+        raise ValueError(f"no modules {sorted(missing)}")
+    settings = "    options:\n      show_root_heading: false\n      show_root_toc_entry: false"
+    ordered = [*named, *sorted(modules - set(named))]
+    return "\n\n".join(f"## `{name}`\n\n::: cornernet.{name}\n{settings}" for name in ordered)
 
 
 def import_layers(_: str) -> str:
@@ -103,7 +118,7 @@ def changelog(_: str) -> str:
     return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def _packages_last(path: Path) -> tuple[tuple[int, str], ...]:
+def _files_first(path: Path) -> tuple[tuple[int, str], ...]:
     """A folder's own files before its folders, `__init__.py` first."""
     *folders, name = path.parts
     return (*((1, folder) for folder in folders), (0, "" if name == "__init__.py" else name))
@@ -118,6 +133,7 @@ MAKERS = {
     "published": published_table,
     "problems": problem_list,
     "tree": source_tree,
+    "api": api,
     "layers": import_layers,
     "contributing": contributing,
     "changelog": changelog,
