@@ -76,7 +76,7 @@ def corner_targets(
         planes = torch.zeros(batch_size * num_classes, height, width, dtype=boxes.dtype, device=boxes.device)
         _draw_gaussians(planes, plane, centre_rows, centre_columns, radius, largest)
         heat.append(planes.view(batch_size, num_classes, height, width))
-    return CornerTargets(*heat, image_index, *cells, *offsets, *last)
+    return CornerTargets(heat[0], heat[1], image_index, *cells, *offsets, *last)
 
 
 def _radius(ys: Tensor, xs: Tensor, min_overlap: float) -> Tensor:
