@@ -28,29 +28,15 @@ def forward(x: Tensor, direction: str) -> Tensor:
 
 
 def backward(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
-    """Carry gradients from line to line against the direction of pooling, until the record they belong to.
-
-    With `passed = x < out` as zeros and ones, `total[i] = grad[i] + passed[i - 1] * total[i - 1]` in the order of the
-    walk, and what stays at a cell is `total` where `passed` is 0. A gradient that is not finite makes its line NaN.
-    """
+    """Carry gradients from line to line against the direction of pooling, until the record they belong to."""
     axis, from_end = axis_of(direction), starts_at_end(direction)
     if x.numel() == 0:
         return torch.empty_like(x)
-    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-    grad = grad.to(wide)
-    passed = torch.lt(x, out, out=torch.empty_like(x, dtype=wide))
-    turn = x.stride(axis) == 1
-    if turn:
-        grad, passed = _axis_outside(grad, axis), _axis_outside(passed, axis)
-    total = grad if turn else torch.empty_like(passed)  # turned, the gradient is a copy of our own
-    grads, passing, totals = (_walk(t, -2 if turn else axis, not from_end) for t in (grad, passed, total))
-    totals[0].copy_(grads[0])
-    for i in range(1, len(totals)):
-        torch.addcmul(grads[i], totals[i - 1], passing[i - 1], out=totals[i])
-    total.addcmul_(total, passed, value=-1)
-    if turn:
-        return torch.empty_like(x).copy_(_axis_back(total, axis))
-    return total.to(x.dtype)
+    grad = grad.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+    if x.stride(axis) == 1:
+        grad, inputs, outputs = (_axis_outside(t, axis) for t in (grad, x, out))
+        return torch.empty_like(x).copy_(_axis_back(_carry(grad, inputs, outputs, -2, not from_end), axis))
+    return _carry(grad, x, out, axis, not from_end).to(x.dtype)
 
 
 def _pool(x: Tensor, out: Tensor, axis: int, from_end: bool) -> None:
@@ -59,6 +45,25 @@ def _pool(x: Tensor, out: Tensor, axis: int, from_end: bool) -> None:
     pooled[0].copy_(lines[0])
     for i in range(1, len(pooled)):
         torch.maximum(lines[i], pooled[i - 1], out=pooled[i])
+
+
+def _carry(grad: Tensor, x: Tensor, out: Tensor, axis: int, from_end: bool) -> Tensor:
+    """Return the gradient that stays at each cell, of the dtype of `grad`.
+
+    With `passed = x < out` as zeros and ones, `total[i] = grad[i] + passed[i - 1] * total[i - 1]` in the order of the
+    walk, and what stays is `total` where `passed` is 0. A gradient that is not finite makes the rest of its line NaN.
+    """
+    total = torch.empty_like(x, dtype=grad.dtype)
+    grads, inputs, outputs, totals = (_walk(t, axis, from_end) for t in (grad, x, out, total))
+    passed = torch.empty_like(totals[0])  # one line, so that it and the totals stay in the cache
+    totals[0].copy_(grads[0])
+    torch.lt(inputs[0], outputs[0], out=passed)
+    for i in range(1, len(totals)):
+        torch.addcmul(grads[i], totals[i - 1], passed, out=totals[i])
+        totals[i - 1].addcmul_(totals[i - 1], passed, value=-1)
+        torch.lt(inputs[i], outputs[i], out=passed)
+    totals[-1].addcmul_(totals[-1], passed, value=-1)
+    return total
 
 
 def _walk(x: Tensor, axis: int, from_end: bool) -> tuple[Tensor, ...]:
