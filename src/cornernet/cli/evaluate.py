@@ -145,19 +145,19 @@ def predict_split(
 
 
 def _measure(dataset: CocoDataset, results: list[dict[str, Any]], folder: Path, max_det: int, *, plots: bool) -> None:
-    """The numbers on standard output and in files."""
+    """The numbers in files and on standard output."""
     from cornernet.cli.tables import print_table
     from cornernet.evaluation.coco_ap import evaluate_boxes
     from cornernet.evaluation.report import class_table, summary_table, write_class_csv, write_metrics_json
 
     truth = dataset.to_coco()
     evaluation = evaluate_boxes(truth, results, max_det=max_det)
-    print_table(summary_table(evaluation))
-    print_table(class_table(evaluation))
     write_metrics_json(evaluation, folder / "metrics.json")
     write_class_csv(evaluation, folder / "per_class.csv")
     if plots:
         _plot(evaluation, truth, results, folder)
+    print_table(summary_table(evaluation))  # last: whoever reads it may stop reading
+    print_table(class_table(evaluation))
 
 
 def _plot(evaluation: Evaluation, truth: dict[str, Any], results: list[dict[str, Any]], folder: Path) -> None:

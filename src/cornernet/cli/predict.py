@@ -97,7 +97,7 @@ class _Work:
                 source = str(detections.source)
                 self.found.append(Found(file_name=_file_name(source), detections=detections))
                 self._draw(source, picture, detections)
-                print(f"{source}: {_counted(detections.names)}")
+                print(f"{source}: {_counted(detections.names)}", flush=True)
                 step()
 
     def video(self, path: Path) -> None:
@@ -112,7 +112,7 @@ class _Work:
             return
         self.found.extend(found)
         names = [name for one in found for name in one.detections.names]
-        print(f"{path}: {len(found)} frames, {_counted(names)}")
+        print(f"{path}: {len(found)} frames, {_counted(names)}", flush=True)
 
     def close(self, seconds: float) -> None:
         """Says what was done, where it lies, and what was not done."""
