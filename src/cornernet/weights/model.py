@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from cornernet.models.build import build_model
 from cornernet.models.cornernet import CornerNet
+from cornernet.weights.architecture import empty_model
 from cornernet.weights.load import load_weights
 from cornernet.weights.record import ModelRecord
 from cornernet.weights.state import load_state
@@ -27,8 +26,8 @@ def load_model(
         WeightsError: When the weights are missing, damaged, unsafe or another model's.
     """
     loaded = load_weights(source, num_classes=num_classes, progress=progress)
-    # On "meta" the network takes the loaded tensors as they are: no second copy, no time spent on random numbers.
-    with torch.device("cpu" if loaded.left_out else "meta"):
-        model = build_model(loaded.record.architecture)
+    # What is left out starts at random; else the network takes the loaded tensors themselves, without a second copy.
+    make = build_model if loaded.left_out else empty_model
+    model = make(loaded.record.architecture)
     load_state(model, loaded.state, left_out=loaded.left_out)
     return model, loaded.record
