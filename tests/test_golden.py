@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from cornernet.weights.keymaps import to_mmdetection
-from cornernet.weights.model import load_model
 from scipy.optimize import linear_sum_assignment
 
 from cornernet.inference.detector import Detector
 from cornernet.models.build import build_model
+from cornernet.weights.keymaps import to_mmdetection
+from cornernet.weights.model import load_model
 from cornernet.weights.record import MMDETECTION
 from synthetic import GOLDEN, TINY, TINY_CLASSES, filled_state, synthetic_image
 

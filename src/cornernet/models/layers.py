@@ -60,6 +60,6 @@ def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
 
 def fold_batch_norms(model: nn.Module) -> None:
     """Folds every batch norm of the model, in place. The model must be in evaluation mode, and stays for inference."""
-    for module in list(model.modules()):
-        if isinstance(module, ConvNorm | Residual):
-            module.fold()
+    # The list must not hold the convolutions themselves, or both sets of weights stay in memory until the end.
+    for module in [m for m in model.modules() if isinstance(m, ConvNorm | Residual)]:
+        module.fold()

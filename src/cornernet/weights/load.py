@@ -32,8 +32,7 @@ class LoadedWeights:
 
     Attributes:
         record: Architecture, preprocessing and classes.
-        state: The network's entries under our names, float32 (batch norm's counters int64) on the CPU. They may be
-            mapped from the file: leave the file as it is while they are in use.
+        state: The network's entries under our names, float32 (batch norm's counters int64) on the CPU.
         origin: Whose naming the file had: "cornernet", "mmdetection" or "princeton".
         left_out: Entries of the network that are not in `state`, because another class count was asked for.
     """

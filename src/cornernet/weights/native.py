@@ -16,8 +16,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from cornernet.errors import ConfigError, WeightsError
@@ -59,7 +59,7 @@ def write_native(folder: Path, record: ModelRecord, state: Mapping[str, Tensor],
 
 
 def read_native(folder: Path, weights: str = WEIGHTS) -> tuple[ModelRecord, dict[str, Tensor]]:
-    """The record and the tensors of a model's folder; the tensors are mapped from the file, not read into memory.
+    """The record and the tensors of a model's folder; the tensors are read, not mapped from the file.
 
     Args:
         folder: Where `config.json` lies.
@@ -75,13 +75,17 @@ def read_native(folder: Path, weights: str = WEIGHTS) -> tuple[ModelRecord, dict
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, mapped from the file.
+    """All tensors of a safetensors file.
+
+    They are copies: a mapped file that somebody writes to would change the network under way, and stays in memory
+    beside it once the weights are folded.
 
     Raises:
         WeightsError: When the file is damaged: the header, the lengths and every offset are checked first.
     """
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name).clone() for name in file.keys()}
     except (SafetensorError, OSError, MemoryError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(
             f"expected a whole safetensors file in {path}, got a damaged one ({_reason(error)}): fetch it again"

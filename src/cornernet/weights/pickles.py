@@ -77,7 +77,7 @@ _LOADING = threading.Lock()
 
 
 def read_pickle(path: Path) -> Checkpoint:
-    """The state dict and `meta` of a PyTorch file; tensors of a zip file stay mapped, not read into memory.
+    """The state dict and `meta` of a PyTorch file; tensors are read, not mapped from the file.
 
     Raises:
         WeightsError: When the file is no checkpoint, is damaged, has no state dict, or names anything beyond tensors,
@@ -91,7 +91,7 @@ def read_pickle(path: Path) -> Checkpoint:
         raise _refusal(path, ", ".join(refused[:3]))
     try:
         with _LOADING, torch.serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=_head(path).startswith(_ZIP))
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except OSError:
         raise
     except Exception as error:  # the bytes are anyone's: whatever the reader stumbles over, the file is at fault

@@ -20,7 +20,7 @@ CLASS_LAYERS = ("heat.out.weight", "heat.out.bias")
 def clean(entries: Mapping[str, object]) -> dict[str, Tensor]:
     """The entries as plain, finite CPU tensors: float32, but int64 for batch norm's counters.
 
-    A tensor that has its type already is passed on as it is, so a file mapped into memory stays mapped.
+    A tensor that has its type already is passed on as it is, without a copy.
 
     Raises:
         WeightsError: Naming the first entry that is not a dense tensor of real numbers, or holds a NaN or an infinity.
