@@ -38,9 +38,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "hourglass104.pth"
         torch.manual_seed(0)
-        state = to_mmdetection(build_model("cornernet-hourglass104").state_dict())
+        model = build_model("cornernet-hourglass104")
+        for corner in (model.heads[-1].top_left, model.heads[-1].bottom_right):
+            torch.nn.init.zeros_(corner.embedding.out.weight)  # every pair is accepted: soft-NMS has its most to do
+        state = to_mmdetection(model.state_dict())
         torch.save({"meta": {}, "state_dict": state}, checkpoint)
-        del state
+        del model, state
         arguments = [str(checkpoint), *map(str, options.size), str(options.threads)]
         workers = {name: Worker([python, str(script), *arguments]) for name, (python, script) in pythons.items()}
         for worker in workers.values():

@@ -16,12 +16,13 @@ from cornernet.inference.detector import Detector
 
 @pytest.fixture
 def predict(model_folder, tmp_path, monkeypatch):
-    """Runs `cornernet predict` in an empty folder with the tiny model, everything it finds kept."""
+    """Runs `cornernet predict` in an empty folder with the tiny model, everything it finds kept and drawn."""
     monkeypatch.chdir(tmp_path)
 
     def run(*argv: str, conf: str = "0", output: str | None = "out") -> int:
         where = ["--output", output] if output else []
-        return main(["predict", *argv, "--weights", str(model_folder), "--device", "cpu", "--conf", conf, *where])
+        model = ["--weights", str(model_folder), "--device", "cpu"]
+        return main(["predict", *model, "--conf", conf, "--draw-conf", conf, *where, *argv])
 
     return run
 
@@ -79,6 +80,17 @@ def test_every_format_says_the_same(predict, draw):
         assert float(row["score"]) == line["score"] == entry["score"]
         for box in ([float(row[k]) for k in COLUMNS[-4:]], [line[k] for k in COLUMNS[-4:]]):
             np.testing.assert_allclose(box, want, atol=1e-4)
+
+
+def test_lists_hold_everything_and_drawings_the_best(predict, draw, model_folder, capsys):
+    pixels = draw(Path("a.png"))
+    everything = Detector.from_pretrained(model_folder, device="cpu").predict("a.png")
+    middle = float(np.median(everything.scores))
+    assert predict("a.png", "--draw-conf", str(middle)) == 0
+    shown = everything[everything.scores >= middle]
+    assert 0 < len(shown) < len(everything) == len(read()["annotations"])
+    assert f"{shown.names.count('square')} square" in capsys.readouterr().out
+    np.testing.assert_array_equal(cv2.imread("out/pictures/a.png")[:, :, ::-1], shown.draw(pixels))
 
 
 def test_nothing_found_is_a_result(predict, draw, capsys):

@@ -59,7 +59,7 @@ class FindingOptions(DetectorOptions):
     """What is found.
 
     Attributes:
-        conf: Least score of a detection that is kept.
+        conf: Least score of a detection that is kept; 0 keeps all that the reference lists.
         max_det: Most detections per picture.
         tta: Look at each picture's mirror image too, and merge both: slower, a little better.
         scales: Look at each picture at these scales and merge what is found, such as 0.5,0.75,1,1.25,1.5.
@@ -82,8 +82,7 @@ class FindingOptions(DetectorOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.conf <= 1:
-            raise ConfigError(f"expected --conf between 0 and 1, got {self.conf:g}")
+        require_score("--conf", self.conf)
         require_from("--max-det", self.max_det, 1)
         require_from("--top-k", self.top_k, 1)
         if not self.scales or not all(0 < s <= 16 for s in self.scales):
@@ -105,6 +104,16 @@ def require_from(flag: str, value: int, low: int) -> None:
     """
     if value < low:
         raise ConfigError(f"expected {flag} to be {low} or more, got {value}")
+
+
+def require_score(flag: str, value: float) -> None:
+    """Refuses what is no probability.
+
+    Raises:
+        ConfigError: When it is not between 0 and 1.
+    """
+    if not 0 <= value <= 1:
+        raise ConfigError(f"expected {flag} between 0 and 1, got {value:g}")
 
 
 def load_detector(options: FindingOptions) -> Detector:

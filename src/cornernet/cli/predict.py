@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cornernet.cli.command import DONE, FAILED, Command, say
-from cornernet.cli.options import FindingOptions, load_detector, stream_settings
+from cornernet.cli.options import FindingOptions, load_detector, require_score, stream_settings
 from cornernet.cli.progress import progress
 from cornernet.errors import ImageError
 
@@ -35,6 +35,7 @@ class PredictOptions(FindingOptions):
         output: Folder to write to; a new one, runs/predict/NAME, by default.
         format: What the detections are listed in: detections.json, detections.csv, detections.parquet.
         draw: Write the pictures and videos with the boxes drawn on them.
+        draw_conf: Least score of a box that is drawn, and counted in the lines printed; the lists hold all from --conf.
         heatmaps: Write each picture with the heat of its top-left and bottom-right corners over it.
         recursive: Look in the folders below each folder as well.
     """
@@ -45,7 +46,11 @@ class PredictOptions(FindingOptions):
     draw: bool = True
     heatmaps: bool = False
     recursive: bool = False
-    conf: float = 0.3
+    draw_conf: float = 0.3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_score("--draw-conf", self.draw_conf)
 
 
 def run(options: PredictOptions) -> int:
@@ -97,7 +102,7 @@ class _Work:
                 source = str(detections.source)
                 self.found.append(Found(file_name=_file_name(source), detections=detections))
                 self._draw(source, picture, detections)
-                print(f"{source}: {_counted(detections.names)}", flush=True)
+                print(f"{source}: {_counted(self._shown(detections).names)}", flush=True)
                 step()
 
     def video(self, path: Path) -> None:
@@ -111,7 +116,7 @@ class _Work:
             self._report(error)
             return
         self.found.extend(found)
-        names = [name for one in found for name in one.detections.names]
+        names = [name for one in found for name in self._shown(one.detections).names]
         print(f"{path}: {len(found)} frames, {_counted(names)}", flush=True)
 
     def close(self, seconds: float) -> None:
@@ -127,6 +132,10 @@ class _Work:
     ) -> Iterator[tuple[Picture, Detections]]:
         return self.detector.stream(sources, on_error=report, **stream_settings(self.options))
 
+    def _shown(self, detections: Detections) -> Detections:
+        """Those worth looking at."""
+        return detections[detections.scores >= self.options.draw_conf]
+
     def _report(self, error: ImageError) -> None:
         self.failed += 1
         say(f"error: {error}")
@@ -137,7 +146,7 @@ class _Work:
             return
         name = self.names.unique(source, _DRAWN_SUFFIXES)
         if self.options.draw:
-            self.background.submit(_write_drawn, self.folder / "pictures" / name, picture, detections)
+            self.background.submit(_write_drawn, self.folder / "pictures" / name, picture, self._shown(detections))
         if self.options.heatmaps:
             maps = self.detector.corner_maps(picture)
             self.background.submit(_write_heatmaps, self.folder / "heatmaps" / name, picture, maps)
@@ -158,7 +167,7 @@ class _Work:
             for frame, detections in self._stream(video.frames()):
                 found.append(Found(file_name=file_name, detections=detections, frame_index=len(found)))
                 if append is not None:
-                    append(detections.draw(frame))
+                    append(self._shown(detections).draw(frame))
                 step()
         return found
 

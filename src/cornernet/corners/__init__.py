@@ -1,1 +1,1 @@
-"""What CornerNet adds to a network, free of any network: decoding corner maps into boxes."""
+"""What CornerNet adds to a network, free of any network: boxes to target maps, maps to losses, maps to boxes."""

@@ -56,7 +56,7 @@ class PlacedMaps:
 class Detector:
     """Finds objects in pictures with one set of weights.
 
-    Example:
+    Examples:
         >>> detector = Detector.from_pretrained("cornernet-hourglass104")  # doctest: +SKIP
         >>> detections = detector.predict("street.jpg", conf=0.3)  # doctest: +SKIP
         >>> detections.names, detections.boxes  # doctest: +SKIP
@@ -124,7 +124,8 @@ class Detector:
         Args:
             weights: A zoo name ("cornernet-hourglass104"), a path to a checkpoint of MMDetection, Princeton or our own,
                 or a hub id ("user/repository").
-            num_classes: Another class count than the weights'; the class layers are then left at random.
+            num_classes: Another class count than the weights'; the class layers then start at random, and a warning
+                of the logger "cornernet" names them.
             canvas: Overrides the weights' canvas rule ("or127" or "multiple128").
             progress: Whether a download shows a bar.
             **options: As for `Detector`: device, dtype, decoding, soft_nms, max_pixels.

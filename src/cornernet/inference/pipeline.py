@@ -45,6 +45,7 @@ class Pipeline:
         preprocessing: How the weights want their pictures.
         decoding: Thresholds and counts of the decoder.
         nms: Method and parameters of soft-NMS.
+        device: Where the network is.
         dtype: Type the network computes in.
     """
 

@@ -1,1 +1,1 @@
-"""The values that travel between the parts: classes, corner maps, detections."""
+"""The values that travel between the parts: classes, corner maps, targets, detections; and writing files whole."""

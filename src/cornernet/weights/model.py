@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from cornernet.models.build import build_model
@@ -19,7 +20,8 @@ def load_model(
 
     Args:
         source: As for `load_weights`.
-        num_classes: Another class count than the checkpoint's; the class layers then start at random.
+        num_classes: Another class count than the checkpoint's; the class layers then start at random, and a warning of
+            the logger "cornernet" names them.
         progress: Whether a download shows a bar.
 
     Raises:
@@ -30,4 +32,11 @@ def load_model(
     make = build_model if loaded.left_out else empty_model
     model = make(loaded.record.architecture)
     load_state(model, loaded.state, left_out=loaded.left_out)
+    if loaded.left_out:
+        names = ", ".join(loaded.left_out)
+        logging.getLogger("cornernet").warning(
+            "another class count than the checkpoint's: %d entries are not loaded and start at random: %s",
+            len(loaded.left_out),
+            names,
+        )
     return model, loaded.record
