@@ -1,0 +1,1 @@
+"""Training: recipes, the Lightning module, callbacks. Nothing else imports Lightning."""
