@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -114,21 +114,29 @@ class Detector:
         cls,
         weights: str | Path,
         *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        decoding: DecodeConfig | None = None,
+        soft_nms: SoftNMSConfig | None = None,
+        max_pixels: int = MAX_PIXELS,
+        canvas: Literal["or127", "multiple128"] | None = None,
         num_classes: int | None = None,
-        canvas: str | None = None,
         progress: bool = True,
-        **options: Any,
     ) -> Detector:
         """A detector from published weights, a file, a folder, or a Hugging Face Hub repository.
 
         Args:
             weights: A zoo name ("cornernet-hourglass104"), a path to a checkpoint of MMDetection, Princeton or our own,
                 or a hub id ("user/repository").
+            device: Where to run; the machine's accelerator if None, or the CPU.
+            dtype: "float32" (None), "bfloat16" or "float16".
+            decoding: Thresholds and counts of the decoder; the reference's if None.
+            soft_nms: Parameters of soft-NMS; the reference's if None.
+            max_pixels: Pictures with more pixels are refused from their header.
+            canvas: Another canvas rule than the weights' own, see `Preprocessing`.
             num_classes: Another class count than the weights'; the class layers then start at random, and a warning
                 of the logger "cornernet" names them.
-            canvas: Overrides the weights' canvas rule ("or127" or "multiple128").
             progress: Whether a download shows a bar.
-            **options: As for `Detector`: device, dtype, decoding, soft_nms, max_pixels.
 
         Raises:
             WeightsError: When the weights are missing, damaged, unsafe or another model's.
@@ -136,8 +144,10 @@ class Detector:
         """
         model, record = load_model(weights, num_classes=num_classes, progress=progress)
         if canvas is not None:
-            record = replace(record, preprocessing=replace(record.preprocessing, canvas=canvas))  # type: ignore[arg-type]
-        return cls(model, record, **options)
+            record = replace(record, preprocessing=replace(record.preprocessing, canvas=canvas))
+        return cls(
+            model, record, device=device, dtype=dtype, decoding=decoding, soft_nms=soft_nms, max_pixels=max_pixels
+        )
 
     @overload
     def predict(self, x: One, **options: Unpack[PredictOptions]) -> Detections: ...
