@@ -4,13 +4,13 @@ import json
 import re
 import shlex
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import cv2
 import pytest
 
-from cornernet.cli.main import COMMANDS
+from cornernet.cli.command import Command
+from cornernet.cli.main import find
 from cornernet.cli.parsing import parse
 from cornernet.models.build import build_model
 from cornernet.models.config import VARIANTS
@@ -77,9 +77,9 @@ def test_commands_are_understood(path):
             words = shlex.split(line, comments=True)
             if words[:1] != ["cornernet"] or set(words) & {"--version", "--print-config", "--config"}:
                 continue
-            assert words[1] in COMMANDS, line
-            command = import_module(f"cornernet.cli.{words[1]}").COMMAND
-            parse(command.options, words[2:], command=words[1], positionals=command.positionals)
+            path, command = find(words[1:])
+            assert isinstance(command, Command), line
+            parse(command.options, words[1 + len(path) :], command=" ".join(path), positionals=command.positionals)
 
 
 @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)

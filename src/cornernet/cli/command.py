@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,19 @@ class Command:
     options: type[CommonOptions]
     run: Callable[[Any], int]
     positionals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands under one name; each is the module of its own name in the group's package.
+
+    Attributes:
+        text: What they have in common.
+        commands: Their names, each with what it does in a line.
+    """
+
+    text: str
+    commands: Mapping[str, str]
 
 
 def say(message: str) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 
 import cornernet
-from cornernet.cli.command import DONE, FAILED, INTERRUPTED, USAGE, Command, say
+from cornernet.cli.command import DONE, FAILED, INTERRUPTED, USAGE, Command, Group, say
 from cornernet.cli.options import CommonOptions
 from cornernet.cli.parsing import parse
 from cornernet.errors import ConfigError, CornerNetError
@@ -25,20 +25,20 @@ COMMANDS = {
     "evaluate": "measure a model on an annotated dataset",
     "convert": "turn a checkpoint into model.safetensors and config.json",
     "info": "list the models and their weights, or tell what a checkpoint is",
+    "data": "draw, check, describe, view and convert datasets",
 }
 
-_HELP = """usage: cornernet COMMAND [flags]
+_HELP = """usage: {program} COMMAND [flags]
 
-CornerNet finds objects as pairs of corners.
+{text}
 
 commands:
 {commands}
 
 options:
-  -h, --help     show this help message and exit
-  --version      show the version and exit
+{options}
 
-What a command takes: cornernet COMMAND --help"""
+What a command takes: {program} COMMAND --help"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,25 +68,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
+def find(words: Sequence[str]) -> tuple[list[str], Command | Group]:
+    """The command that words begin with, or the group in which they stop naming one; and the words that name it."""
+    path: list[str] = []
+    found: Command | Group = Group(text="CornerNet finds objects as pairs of corners.", commands=COMMANDS)
+    while isinstance(found, Group) and len(words) > len(path) and words[len(path)] in found.commands:
+        path.append(words[len(path)])
+        found = import_module(".".join(["cornernet.cli", *path])).COMMAND
+    return path, found
+
+
 def _dispatch(arguments: list[str]) -> int:
-    name = arguments[0] if arguments else "--help"
-    if name in ("-h", "--help"):
-        width = max(map(len, COMMANDS)) + 6
-        print(_HELP.format(commands="\n".join(f"  {c:{width}}{text}" for c, text in COMMANDS.items())))
-        return DONE if arguments else USAGE
-    if name == "--version":
+    if arguments[:1] == ["--version"]:
         print(f"cornernet {cornernet.__version__}")
         return DONE
-    if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else "see cornernet --help"
-        return _usage(f"expected a command ({', '.join(COMMANDS)}), got {name!r}: {hint}")
-    command: Command = import_module(f"cornernet.cli.{name}").COMMAND
+    path, found = find(arguments)
+    rest = arguments[len(path) :]
+    if isinstance(found, Group):
+        return _within(found, " ".join(["cornernet", *path]), rest)
+    name = " ".join(path)
     try:
-        options = parse(command.options, arguments[1:], command=name, positionals=command.positionals)
+        options = parse(found.options, rest, command=name, positionals=found.positionals)
     except ConfigError as error:
         return _usage(f"{error} (cornernet {name} --help lists what there is)")
-    return _run(command, options)
+    return _run(found, options)
+
+
+def _within(group: Group, program: str, rest: list[str]) -> int:
+    """Answers words that name no command of the group: with its help, or with what there is."""
+    if rest and rest[0] not in ("-h", "--help"):
+        near = difflib.get_close_matches(rest[0], group.commands, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"see {program} --help"
+        return _usage(f"expected a command ({', '.join(group.commands)}), got {rest[0]!r}: {hint}")
+    options = {"-h, --help": "show this help message and exit"}
+    if program == "cornernet":
+        options["--version"] = "show the version and exit"
+    width = max(map(len, [*group.commands, *options])) + 4
+    lists = {
+        key: "\n".join(f"  {name:{width}}{text}" for name, text in lines.items())
+        for key, lines in (("commands", group.commands), ("options", options))
+    }
+    print(_HELP.format(program=program, text=group.text, **lists))
+    return DONE if rest else USAGE
 
 
 def _run(command: Command, options: CommonOptions) -> int:

@@ -1,0 +1,12 @@
+"""`cornernet data`: datasets drawn, checked, described, looked at and converted."""
+
+from __future__ import annotations
+
+from cornernet.cli.command import Group
+
+COMMAND = Group(
+    text="Datasets in COCO format: draw, check, describe and convert them.",
+    commands={
+        "synth": "draw a small dataset of shapes to try everything with",
+    },
+)

@@ -1,0 +1,96 @@
+"""`cornernet data ...`: commands below a command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from cornernet.cli import data
+from cornernet.cli.command import Command, Group
+from cornernet.cli.flags import flags_of
+from cornernet.cli.main import COMMANDS, find, main
+from cornernet.data.coco import load_coco
+from cornernet.data.synth import MIN_SIZE, ShapesConfig
+
+HEAVY = ("torch", "cv2", "hotcoco", "matplotlib", "numpy")
+VERBS = list(data.COMMAND.commands)
+
+
+def module(verb):
+    return import_module(f"cornernet.cli.data.{verb}")
+
+
+def test_words_name_a_command_or_a_group():
+    assert find(["data", "synth", "--help"]) == (["data", "synth"], module("synth").COMMAND)
+    assert find(["data", "--help"]) == (["data"], data.COMMAND)
+    assert find(["convert", "data"])[0] == ["convert"]
+    path, top = find([])
+    assert (path, top.commands) == ([], COMMANDS)
+    for name in COMMANDS:
+        assert isinstance(find([name])[1], Command | Group)
+
+
+def test_the_group_explains_itself(capsys):
+    assert main(["data", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: cornernet data COMMAND [flags]")
+    assert all(f"  {verb} " in text for verb in VERBS)
+    assert "--version" not in text
+    assert main(["data"]) == 2
+    assert capsys.readouterr().out == text
+
+
+def test_a_wrong_verb_is_answered_with_the_right_one(capsys):
+    assert main(["data", "snyth"]) == 2
+    assert "got 'snyth': did you mean synth?" in capsys.readouterr().err
+    assert main(["data", "--output", "x"]) == 2
+    assert "got '--output': see cornernet data --help" in capsys.readouterr().err
+    assert main(["data", "synth", "--outptu", "x"]) == 2
+    assert "(cornernet data synth --help lists what there is)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_documented(verb, capsys):
+    found = module(verb).COMMAND
+    if isinstance(found, Command):
+        assert {flag.name for flag in flags_of(found.options)} == set(found.options.__dataclass_fields__)
+    assert main(["data", verb, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: cornernet data {verb}")
+
+
+def test_help_needs_nothing_heavy():
+    program = f"""
+import sys, io, contextlib, json
+from cornernet.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    codes = [main(["data", "--help"])] + [main(["data", verb, "--help"]) for verb in {VERBS!r}]
+print(json.dumps([codes, [m for m in {HEAVY!r} if m in sys.modules]]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    codes, heavy = json.loads(done.stdout)
+    assert set(codes) == {0}
+    assert heavy == []
+
+
+def test_synth_draws_what_is_asked_for(tmp_path, capsys):
+    numbers = "--train 3 --val 1 --test 0 --size 40 --seed 5 --empty 0 --max-objects 1"
+    argv = ["data", "synth", "--output", str(tmp_path / "d"), *numbers.split()]
+    assert main(argv) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'd'}\n"
+    assert "3 pictures in train, 1 pictures in val" in captured.err
+    train = load_coco(tmp_path / "d", "train")
+    assert [(len(image), image.height, image.width) for image in train.images] == [(1, 40, 40)] * 3
+    assert main(argv) == 1
+    assert "expected a new or empty folder" in capsys.readouterr().err
+
+
+def test_synth_defaults_and_limits_are_the_packages(capsys):
+    options = module("synth").SynthOptions(output="x")
+    assert all(getattr(options, name) == value for name, value in vars(ShapesConfig()).items())
+    assert main(["data", "synth", "--output", "x", "--size", str(MIN_SIZE - 1)]) == 2
+    assert f"expected --size to be {MIN_SIZE} or more" in capsys.readouterr().err
