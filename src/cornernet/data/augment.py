@@ -6,12 +6,20 @@ generator that is passed in, and every choice that is made is drawn here: pixels
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from cornernet.errors import ConfigError
 
 COLOUR_PARAMETERS = ("brightness", "contrast_first", "saturation", "hue", "contrast_last", "red", "green", "blue")
 """What each number of a sample's colour vector is; `cornernet.data.photometric` says what it does."""
+
+_ROUNDS, _CENTRES = 20, 50
+"""Ratios drawn before the crop is laid around a box instead, and centres drawn for each, as in the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +69,180 @@ class AugmentConfig:
             span = getattr(self, name)
             if len(span) != 2 or not 0 <= span[0] <= span[1] <= 16:
                 raise ConfigError(f"expected {name} as two factors, low and high, in 0..16, got {span}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """The part of a picture that a sample shows: a rectangle that may reach beyond it, perhaps mirrored.
+
+    Attributes:
+        left: Its first column, in pixels of the picture; negative where padding comes first.
+        top: Its first row.
+        width: Its columns.
+        height: Its rows.
+        flipped: Whether it is shown mirrored left to right.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    flipped: bool
+
+
+def draw_crop(
+    rng: np.random.Generator, size: tuple[int, int], boxes: NDArray[np.float32], config: AugmentConfig
+) -> Crop:
+    """Draws a ratio and a centre until a box's centre lies in the crop, then whether it is flipped.
+
+    A ratio has 50 centres to try, then another is drawn, as in the recipe. The recipe goes on for ever; where 20
+    ratios found nothing (a small object in a huge picture, or in a corner that `border` keeps every crop from), the
+    crop is laid around a box drawn from all. A picture without boxes takes the first crop.
+
+    Args:
+        rng: Gives every choice.
+        size: (height, width) of the picture in pixels.
+        boxes: (n, 4) xyxy in pixels of the picture, inside it.
+        config: What to draw from.
+    """
+    flipped = bool(rng.random() < config.flip)
+    width_height = np.array(size[::-1])
+    low = np.array([inner_border(config.border, side) for side in size[::-1]])
+    middles = _middles(boxes)
+    for _ in range(_ROUNDS):
+        sides = _draw_sides(rng, config)
+        corners = rng.integers(low, width_height - low, (_CENTRES, 2)) - sides // 2
+        if not len(boxes):
+            return _crop(corners[0], sides, flipped)
+        found = _inside(middles, corners[:, None], sides).any(1)
+        if found.any():
+            return _crop(corners[found.argmax()], sides, flipped)
+    sides = _draw_sides(rng, config)
+    middle = middles[rng.integers(len(middles))]
+    # Whole numbers with corner < middle < corner + side, of which there is one at least for sides from 2 up.
+    corner = rng.integers(np.floor(middle).astype(int) - sides + 1, np.ceil(middle).astype(int))
+    return _crop(corner, sides, flipped)
+
+
+def inner_border(border: int, side: int) -> int:
+    """`border` halved, rounding down, until something of `side` pixels is left between two of it."""
+    while 2 * border >= side:
+        border //= 2
+    return border
+
+
+def _draw_sides(rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.int64]:
+    """(2,) the width and height of a crop."""
+    ratio = config.ratios[rng.integers(len(config.ratios))]
+    return np.array([int(side * ratio) for side in config.size[::-1]])
+
+
+def _middles(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 2) the boxes' centres, x and y."""
+    middles: NDArray[np.float32] = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return middles
+
+
+def _inside(middles: NDArray[np.float32], corner: NDArray[np.int64], sides: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which points lie in a rectangle, not on its edge; the last axis is x and y."""
+    return np.all((corner < middles) & (middles < corner + sides), axis=-1)
+
+
+def _crop(corner: NDArray[np.int64], sides: NDArray[np.int64], flipped: bool) -> Crop:
+    (left, top), (width, height) = corner.tolist(), sides.tolist()
+    return Crop(left=left, top=top, width=width, height=height, flipped=flipped)
+
+
+def crop_boxes(
+    boxes: NDArray[np.float32], crop: Crop, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Boxes as they lie in the sample.
+
+    Args:
+        boxes: (n, 4) xyxy in pixels of the picture.
+        crop: The part that is shown.
+        size: (height, width) of the sample in pixels.
+
+    Returns:
+        The boxes whose centre lies in the crop, clipped to it, (m, 4) xyxy in pixels of the sample, and which of the
+        n they are.
+    """
+    corner, sides = np.array([crop.left, crop.top]), np.array([crop.width, crop.height])
+    inside = _inside(_middles(boxes), corner, sides)
+    points = (boxes.reshape(-1, 2, 2) - corner).clip(0, sides) * (np.array(size[::-1]) / sides)
+    if crop.flipped:
+        points[..., 0] = size[1] - points[:, ::-1, 0]
+    points = points.astype(np.float32)
+    kept = inside & (points[:, 1] > points[:, 0]).all(1)
+    return points[kept].reshape(-1, 4), kept
+
+
+def crop_picture(
+    picture: NDArray[np.uint8], crop: Crop, size: tuple[int, int], border_colour: tuple[int, int, int]
+) -> NDArray[np.uint8]:
+    """The sample's pixels: the crop padded, then resized bilinearly, then mirrored, each where need be.
+
+    A crop's rectangle of boxes (`crop_boxes`) and of pixels move alike: pixel i covers i..i+1.
+
+    Args:
+        picture: (height, width, 3) uint8.
+        crop: The part to show; it overlaps the picture.
+        size: (height, width) of the sample.
+        border_colour: What lies beyond the picture, in the picture's channel order.
+
+    Returns:
+        (*size, 3) uint8, C-contiguous; it shares no memory with the picture unless it is the whole of it.
+    """
+    left, top, right, bottom = _overlap(crop, picture.shape[:2])
+    pixels = picture[crop.top + top : crop.top + bottom, crop.left + left : crop.left + right]
+    if (left, top, right, bottom) != (0, 0, crop.width, crop.height):
+        # A flat border first and one resize of the whole: quicker than a warp, whose pixels it equals.
+        margins = (top, crop.height - bottom, left, crop.width - right)
+        pixels = cv2.copyMakeBorder(pixels, *margins, cv2.BORDER_CONSTANT, value=border_colour)  # type: ignore[assignment]
+    if (crop.height, crop.width) != size:
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    if crop.flipped:
+        pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
+    return np.ascontiguousarray(pixels)
+
+
+def visible_part(crop: Crop, picture_size: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where a sample shows its picture: x0, y0, x1, y1 in its pixels, counting those whose middle does.
+
+    The picture ends inside a pixel as a rule. A tiny one scaled down may leave nothing: then x0 = x1 or y0 = y1.
+    """
+    left, top, right, bottom = _overlap(crop, picture_size)
+    (x0, x1), (y0, y1) = (
+        (math.ceil(low * scale - 0.5), math.ceil(high * scale - 0.5))
+        for low, high, scale in ((left, right, size[1] / crop.width), (top, bottom, size[0] / crop.height))
+    )
+    return (size[1] - x1, y0, size[1] - x0, y1) if crop.flipped else (x0, y0, x1, y1)
+
+
+def _overlap(crop: Crop, picture_size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """The picture's left, top, right and bottom in pixels of the crop."""
+    height, width = picture_size
+    return (
+        max(0, -crop.left),
+        max(0, -crop.top),
+        min(crop.width, width - crop.left),
+        min(crop.height, height - crop.top),
+    )
+
+
+def draw_colour(rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.float32]:
+    """(8,) float32, in the order of `COLOUR_PARAMETERS`; what is not drawn is 0 where added, 1 where multiplied."""
+    brightness, contrast, saturation, hue = rng.random(4) < config.colour
+    swap, contrast_first = rng.random() < config.swap, rng.random() < 0.5
+    factor = rng.uniform(*config.contrast) if contrast else 1.0
+    return np.array(
+        [
+            rng.uniform(-config.brightness, config.brightness) if brightness else 0.0,
+            factor if contrast_first else 1.0,
+            rng.uniform(*config.saturation) if saturation else 1.0,
+            rng.uniform(-config.hue, config.hue) if hue else 0.0,
+            1.0 if contrast_first else factor,
+            *(rng.permutation(3) if swap else (0, 1, 2)),
+        ],
+        np.float32,
+    )

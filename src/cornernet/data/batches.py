@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cornernet.data.augment import AugmentConfig
-from cornernet.data.coco import CocoDataset
-from cornernet.data.images import MAX_PIXELS
+from cornernet.data.augment import (
+    AugmentConfig,
+    crop_boxes,
+    crop_picture,
+    draw_colour,
+    draw_crop,
+    visible_part,
+)
+from cornernet.data.coco import CocoDataset, CocoImage, check_size
+from cornernet.data.images import MAX_PIXELS, read_image
+from cornernet.errors import ConfigError, CornerNetError, DatasetError
 
 SampleKey = tuple[int, int]
 """(epoch, index of the picture): all that a sample's random choices depend on, besides the seed."""
@@ -69,12 +81,17 @@ class Batch:
         return len(self.names)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch on a device; from pinned memory, without waiting for it."""
-        raise NotImplementedError
+        """The batch on a device; the CPU does not wait for the copy where memory is pinned."""
+        waits = torch.device(device).type == "cpu"  # what arrives there may be read at once
+        return self._map(lambda tensor: tensor.to(device, non_blocking=not waits))
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory; `DataLoader` calls this."""
-        raise NotImplementedError
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        tensors: dict[str, Any] = {name: change(v) for name, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
 
 
 class TrainingPictures(Dataset[Sample]):
@@ -106,18 +123,88 @@ class TrainingPictures(Dataset[Sample]):
         keep_empty: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        raise NotImplementedError
+        if seed < 0:
+            raise ConfigError(f"expected a seed from 0 up, got {seed}")
+        own = [~image.crowd for image in dataset.images]
+        images = [(image, mask) for image, mask in zip(dataset.images, own, strict=True) if keep_empty or mask.any()]
+        if not images:
+            raise DatasetError(
+                f"{dataset.root}: expected pictures with boxes in split {dataset.split!r}, got {len(dataset)} without: "
+                "name another split"
+            )
+        self.config = config
+        self.seed = seed
+        self.max_pixels = max_pixels
+        red, green, blue = (round(value) for value in border_colour)
+        self.border_colour = red, green, blue
+        # A few large arrays, not objects for each picture: worker processes share them, or get them quickly.
+        self._paths = np.array([str(image.path) for image, _ in images])
+        self._sizes = np.array([(image.height, image.width) for image, _ in images])
+        self._ids = tuple(image.id for image, _ in images)
+        self._bounds = np.cumsum([0, *(int(mask.sum()) for _, mask in images)])
+        self._boxes = np.concatenate([image.boxes[mask] for image, mask in images])
+        self._labels = np.concatenate([image.labels[mask] for image, mask in images])
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        return len(self._ids)
 
     def __getitem__(self, key: SampleKey) -> Sample:
-        raise NotImplementedError
+        epoch, index = key
+        image = self.annotated(index)
+        picture = read_image(image.path, max_pixels=self.max_pixels)
+        check_size(image, picture)
+        rng = _generator(self.seed, epoch, index + 1)
+        picture_size, size = (image.height, image.width), self.config.size
+        crop = draw_crop(rng, picture_size, image.boxes, self.config)
+        boxes, kept = crop_boxes(image.boxes, crop, size)
+        return Sample(
+            image=torch.from_numpy(crop_picture(picture, crop, size, self.border_colour)),
+            boxes=torch.from_numpy(boxes),
+            labels=torch.from_numpy(image.labels[kept]),
+            visible=torch.tensor(visible_part(crop, picture_size, size)),
+            colour=torch.from_numpy(draw_colour(rng, self.config)),
+            name=str(image.path),
+            image_id=image.id,
+        )
+
+    def annotated(self, index: int) -> CocoImage:
+        """The annotations of one picture as they are trained on, without crowd boxes."""
+        own = slice(self._bounds[index], self._bounds[index + 1])
+        boxes = self._boxes[own]
+        xywh = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float64)
+        height, width = self._sizes[index].tolist()
+        return CocoImage(
+            id=self._ids[index],
+            file_name=Path(self._paths[index]).name,
+            path=Path(self._paths[index]),
+            height=height,
+            width=width,
+            boxes=boxes,
+            labels=self._labels[own],
+            crowd=np.zeros(len(boxes), np.bool_),
+            xywh=xywh,
+            areas=xywh[:, 2] * xywh[:, 3],
+        )
+
+
+def _generator(seed: int, epoch: int, purpose: int) -> np.random.Generator:
+    """Independent choices for each purpose of each epoch: 0 is the order of the pictures, i + 1 picture i."""
+    return np.random.default_rng((seed, epoch, purpose))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch."""
-    raise NotImplementedError
+    counts = torch.tensor([len(sample.boxes) for sample in samples])
+    return Batch(
+        images=torch.stack([sample.image for sample in samples]),
+        boxes=torch.cat([sample.boxes for sample in samples]),
+        labels=torch.cat([sample.labels for sample in samples]),
+        image_index=torch.arange(len(samples)).repeat_interleave(counts),
+        visible=torch.stack([sample.visible for sample in samples]),
+        colour=torch.stack([sample.colour for sample in samples]),
+        names=tuple(sample.name for sample in samples),
+        image_ids=tuple(sample.image_id for sample in samples),
+    )
 
 
 class EpochSampler(Sampler[SampleKey]):
@@ -138,35 +225,62 @@ class EpochSampler(Sampler[SampleKey]):
     """
 
     def __init__(self, num_pictures: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        raise NotImplementedError
-
-    @property
-    def batches(self) -> int:
-        """Batches of a whole epoch on each rank."""
-        raise NotImplementedError
+        if min(num_pictures, batch_size, world_size) < 1 or not 0 <= rank < world_size or seed < 0:
+            raise ConfigError(
+                f"expected pictures, batch size and world size from 1 up, a rank below it and a seed from 0 up, got "
+                f"{num_pictures}, {batch_size}, {world_size}, rank {rank} and seed {seed}"
+            )
+        self.batches = num_pictures // (batch_size * world_size)
+        if self.batches == 0:
+            raise ConfigError(
+                f"expected at least the {batch_size * world_size} pictures of one step ({batch_size} on each of "
+                f"{world_size} devices), got {num_pictures}: make the batch smaller, or train on fewer devices"
+            )
+        self.num_pictures = num_pictures
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.batches_done = 0
 
     def __len__(self) -> int:
-        """Keys of a whole epoch on this rank, also when the epoch is begun in its middle."""
-        raise NotImplementedError
+        """Keys of a whole epoch on this rank, also where the next iteration begins in its middle."""
+        return self.batches * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch of the next iteration, from its first batch unless `start_at` chose it (Lightning calls)."""
-        raise NotImplementedError
+        """Chooses the epoch of the next iteration: from its first batch, unless `start_at` said otherwise of it."""
+        if epoch != self.epoch:
+            self.start_at(epoch, 0)
 
     def start_at(self, epoch: int, batches_done: int) -> None:
-        """Lets the next iteration of `epoch` begin behind `batches_done` batches, as a resumed run must."""
-        raise NotImplementedError
+        """Lets iterations of `epoch` begin behind its first `batches_done` batches, where a resumed run goes on.
+
+        Raises:
+            ConfigError: When the epoch has fewer batches.
+        """
+        if epoch < 0 or not 0 <= batches_done <= self.batches:
+            raise ConfigError(
+                f"expected to go on in an epoch from 0 up, behind 0..{self.batches} batches, got epoch {epoch} behind "
+                f"{batches_done}: the run was begun with other pictures or another batch size"
+            )
+        self.epoch = epoch
+        self.batches_done = batches_done
 
     def __iter__(self) -> Iterator[SampleKey]:
-        raise NotImplementedError
+        epoch = self.epoch
+        order = _generator(self.seed, epoch, 0).permutation(self.num_pictures)
+        shape = (self.batches, self.world_size, self.batch_size)
+        own = order[: math.prod(shape)].reshape(shape)[self.batches_done :, self.rank]
+        return ((epoch, index) for index in own.ravel().tolist())
 
 
-class TrainingLoader(DataLoader[Batch]):
-    """A `DataLoader` of training batches whose workers' errors are one line, as everywhere.
+class TrainingLoader(DataLoader[Sample]):
+    """A `DataLoader` of training batches whose workers' errors are one line, as all of ours.
 
     Args:
         pictures: What to read.
-        sampler: In which order; it also knows the batch size.
+        sampler: In which order, and how many at once.
         workers: Processes that read ahead; 0 reads in this one.
         pin_memory: Whether batches come in page-locked memory, for a GPU.
     """
@@ -174,4 +288,32 @@ class TrainingLoader(DataLoader[Batch]):
     def __init__(
         self, pictures: TrainingPictures, sampler: EpochSampler, *, workers: int = 0, pin_memory: bool = False
     ) -> None:
-        raise NotImplementedError
+        super().__init__(
+            pictures,
+            batch_size=sampler.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=pin_memory,
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        return _with_short_errors(super().__iter__())
+
+
+def _start_worker(_: int) -> None:
+    """A worker has one core to itself: OpenCV's threads would only fight the other workers'."""
+    cv2.setNumThreads(1)
+
+
+def _with_short_errors(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """PyTorch raises a worker's error again with a whole traceback as its message; its last line is our message."""
+    try:
+        yield from batches
+    except CornerNetError as error:
+        *traceback, last = str(error).rstrip().splitlines()
+        if not traceback:
+            raise
+        raise type(error)(last.partition(": ")[2]) from None
