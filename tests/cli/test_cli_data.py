@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -14,7 +15,7 @@ from cornernet.cli.command import Command, Group
 from cornernet.cli.flags import flags_of
 from cornernet.cli.main import COMMANDS, find, main
 from cornernet.data.coco import load_coco
-from cornernet.data.synth import MIN_SIZE, ShapesConfig
+from cornernet.data.synth import MIN_SIZE, ShapesConfig, make_shapes
 
 HEAVY = ("torch", "cv2", "hotcoco", "matplotlib", "numpy")
 VERBS = list(data.COMMAND.commands)
@@ -94,3 +95,36 @@ def test_synth_defaults_and_limits_are_the_packages(capsys):
     assert all(getattr(options, name) == value for name, value in vars(ShapesConfig()).items())
     assert main(["data", "synth", "--output", "x", "--size", str(MIN_SIZE - 1)]) == 2
     assert f"expected --size to be {MIN_SIZE} or more" in capsys.readouterr().err
+
+
+def drawn(folder, **options):
+    return make_shapes(folder, ShapesConfig(**{"train": 3, "val": 2, "test": 0, "size": 40, "empty": 0.0, **options}))
+
+
+def test_check_of_a_clean_dataset(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawn(tmp_path / "shapes")
+    assert main(["data", "check", "shapes"]) == 0
+    captured = capsys.readouterr()
+    assert "train" in captured.out
+    assert "nothing found" in captured.err
+    report = json.loads((tmp_path / "runs/check/shapes/report.json").read_text(encoding="utf-8"))
+    assert report["counts"] == {"error": 0, "warning": 0, "note": 0}
+    assert [s["split"] for s in report["splits"]] == ["train", "val"]
+
+
+def test_check_ends_with_1_for_errors_alone(tmp_path, capsys):
+    root = drawn(tmp_path / "shapes")
+    shutil.copy(root / "train/train_00001.png", root / "train/[bold]stray.png")
+    argv = ["data", "check", str(root), "--output", str(tmp_path / "out")]
+    assert main(argv) == 0
+    captured = capsys.readouterr()
+    assert "files that nobody annotated" in captured.out
+    assert "[bold]" in captured.out
+    assert "1 warnings found" in captured.err
+    (root / "val/val_00001.png").unlink()
+    assert main([*argv, "--no-pictures"]) == 1
+    assert main([*argv, "--split", "train"]) == 0
+    assert main(argv) == 1
+    report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
+    assert [(f["severity"], f["image_id"]) for f in report["findings"]] == [("warning", None), ("error", 1)]

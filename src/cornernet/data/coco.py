@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.data.coco_checks import entries_of, read_boxes, read_classes, read_images
-from cornernet.data.layout import find_split, picture_paths
+from cornernet.data.coco_checks import BoxColumns, ImageColumns, entries_of, read_boxes, read_classes, read_images
+from cornernet.data.layout import SplitFiles, find_split, picture_paths
 from cornernet.data.problems import ProblemLog, Problems
 from cornernet.errors import DatasetError
 from cornernet.structures.classes import Classes
@@ -129,7 +130,7 @@ def load_coco(root: str | Path, split: str) -> CocoDataset:
     root = Path(root)
     files = find_split(root, split)
     source = str(files.annotations)
-    document = _read_json(files.annotations)
+    document = read_json(files.annotations)
     log = ProblemLog()
     classes = read_classes(entries_of(document, "categories", source), source)
     images = read_images(entries_of(document, "images", source), source, log)
@@ -138,11 +139,24 @@ def load_coco(root: str | Path, split: str) -> CocoDataset:
     columns = read_boxes(entries, images, classes, source, log)
     paths = picture_paths(images.file_names, files.pictures, root, source)
 
+    return assemble(files, root, classes, images, paths, columns, log.result())
+
+
+def assemble(
+    files: SplitFiles,
+    root: Path,
+    classes: Classes,
+    images: ImageColumns,
+    paths: Sequence[Path],
+    columns: BoxColumns,
+    problems: Problems,
+) -> CocoDataset:
+    """The dataset that columns make; each picture's boxes are a view of theirs."""
     bounds = np.searchsorted(columns.image, np.arange(len(images.ids) + 1)).tolist()
     rows = zip(images.ids, images.file_names, paths, images.sizes.tolist(), bounds[:-1], bounds[1:], strict=True)
     return CocoDataset(
         root=root,
-        split=split,
+        split=files.split,
         classes=classes,
         images=tuple(
             CocoImage(
@@ -159,7 +173,7 @@ def load_coco(root: str | Path, split: str) -> CocoDataset:
             )
             for image_id, file_name, path, (height, width), start, end in rows
         ),
-        problems=log.result(),
+        problems=problems,
     )
 
 
@@ -184,7 +198,12 @@ def check_size(image: CocoImage, picture: NDArray[np.uint8]) -> None:
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The document of an annotation file, without outlines.
+
+    Raises:
+        DatasetError: When it cannot be read, or is no JSON.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

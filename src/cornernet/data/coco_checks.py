@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -115,6 +116,7 @@ def read_images(entries: Entries, source: str, log: ProblemLog) -> ImageColumns:
             f"got {sizes[position].tolist()} for image {ids[position]}"
         )
     first: dict[int, int] = {}
+    again: list[int] = []
     for position, image_id in enumerate(ids):
         before = first.setdefault(image_id, position)
         if before != position:
@@ -123,10 +125,10 @@ def read_images(entries: Entries, source: str, log: ProblemLog) -> ImageColumns:
                     f"{source}: expected each image id once, got {image_id} "
                     f"for {names[before]!r} and for {names[position]!r}"
                 )
-            log.add(ProblemKind.IMAGE_TWICE, 1, f"image {image_id}, {names[position]!r}")
+            again.append(position)
+    log.add(ProblemKind.IMAGE_TWICE, again, lambda row: f"image {ids[row]}, {names[row]!r}")
     kept = list(first.values())
-    for name, count in Counter(names[i] for i in kept).items():
-        log.add(ProblemKind.FILE_TWICE, count - 1, repr(name))
+    log.add(ProblemKind.FILE_TWICE, [kept[i] for i in _seen_before([names[i] for i in kept])], lambda r: repr(names[r]))
     return ImageColumns([ids[i] for i in kept], [names[i] for i in kept], sizes[kept])
 
 
@@ -197,23 +199,37 @@ def _repeated(keys: NDArray[np.float64], usable: NDArray[np.bool_]) -> NDArray[n
 
 
 def _log_rows(log: ProblemLog, kind: ProblemKind, rows: NDArray[np.bool_], entries: Entries) -> None:
-    for first in np.flatnonzero(rows)[:1].tolist():
-        entry = entries[first]
-        example = f"{_call(entry, first, 'annotation')}, image {entry['image_id']}, bbox {entry['bbox']}"
-        log.add(kind, int(rows.sum()), example)
+    def describe(row: int) -> str:
+        entry = entries[row]
+        return f"{_call(entry, row, 'annotation')}, image {entry['image_id']}, bbox {entry['bbox']}"
+
+    log.add(kind, np.flatnonzero(rows).tolist(), describe)
 
 
 def _log_ids(entries: Entries, log: ProblemLog) -> None:
     """Annotation ids are numbered anew whatever they are; pycocotools takes an object with id 0 for unmatched."""
     ids = [entry.get("id") for entry in entries]
-    whole = [i for i in ids if type(i) is int]
+    whole = [row for row, i in enumerate(ids) if type(i) is int]
+    values = [ids[row] for row in whole]
     if len(whole) < len(ids):
-        position = next(p for p, i in enumerate(ids) if type(i) is not int)
-        log.add(ProblemKind.ANNOTATION_ID_MISSING, len(ids) - len(whole), f"annotation at position {position}")
-    log.add(ProblemKind.ANNOTATION_ID_ZERO, whole.count(0), "annotation 0")
-    if (distinct := len(set(whole))) < len(whole):
-        example = next(i for i, count in Counter(whole).items() if count > 1)
-        log.add(ProblemKind.ANNOTATION_ID_TWICE, len(whole) - distinct, f"annotation {example}")
+        missing = sorted(set(range(len(ids))) - set(whole))
+        log.add(ProblemKind.ANNOTATION_ID_MISSING, missing, lambda row: f"annotation at position {row}")
+    if 0 in values:
+        log.add(ProblemKind.ANNOTATION_ID_ZERO, [row for row in whole if ids[row] == 0], lambda _: "annotation 0")
+    log.add(ProblemKind.ANNOTATION_ID_TWICE, [whole[i] for i in _seen_before(values)], lambda r: f"annotation {ids[r]}")
+
+
+def _seen_before(values: Sequence[Hashable]) -> list[int]:
+    """Positions of values that stand at an earlier one too."""
+    if len(set(values)) == len(values):
+        return []
+    seen: set[Hashable] = set()
+    again = []
+    for i, value in enumerate(values):
+        if value in seen:
+            again.append(i)
+        seen.add(value)
+    return again
 
 
 # Columns: the common case is checked for a whole column at once; only one that fails is searched for the culprit.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,11 @@ class ProblemKind(StrEnum):
     IMAGE_TWICE = "images listed twice, dropped"
     FILE_TWICE = "picture files listed under several image ids, kept"
 
+    @property
+    def of_images(self) -> bool:
+        """Whether it is a problem of the file's images; the others are of its annotations."""
+        return self in (ProblemKind.IMAGE_TWICE, ProblemKind.FILE_TWICE)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,13 +35,18 @@ class Problem:
 
     Attributes:
         kind: What was wrong and what was done.
-        count: How often.
+        rows: Each case's position, from 0, in the file's list of annotations or images.
         example: The first case, in words.
     """
 
     kind: ProblemKind
-    count: int
+    rows: tuple[int, ...]
     example: str
+
+    @property
+    def count(self) -> int:
+        """How often."""
+        return len(self.rows)
 
     def __str__(self) -> str:
         return f"{self.count} {self.kind} (first: {self.example})"
@@ -65,12 +76,12 @@ class ProblemLog:
     def __init__(self) -> None:
         self._found: dict[ProblemKind, Problem] = {}
 
-    def add(self, kind: ProblemKind, count: int, example: str) -> None:
-        """Counts `count` cases more; the example is kept if it is the kind's first."""
-        if count:
-            first = self._found.get(kind)
+    def add(self, kind: ProblemKind, rows: Sequence[int], describe: Callable[[int], str]) -> None:
+        """Counts cases: their positions in the file's list, and what says in words which one stands at a position."""
+        if rows:
+            before = self._found.get(kind)
             self._found[kind] = Problem(
-                kind, count + (first.count if first else 0), first.example if first else example
+                kind, (*before.rows, *rows) if before else tuple(rows), before.example if before else describe(rows[0])
             )
 
     def result(self) -> Problems:

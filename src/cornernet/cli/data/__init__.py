@@ -8,5 +8,6 @@ COMMAND = Group(
     text="Datasets in COCO format: draw, check, describe and convert them.",
     commands={
         "synth": "draw a small dataset of shapes to try everything with",
+        "check": "find what is wrong with a dataset",
     },
 )
