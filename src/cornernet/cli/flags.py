@@ -24,6 +24,8 @@ class Flag:
         text: What the class's docstring says of it.
         group: The heading it stands under in the help.
         positional: Whether its value is given without a flag.
+        bare: What the flag means when no value follows it; None where one must.
+        dotted: Whether it gathers the flags with a dot in their names, as NAME=VALUE texts.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Flag:
     text: str
     group: str
     positional: bool
+    bare: str | None = None
+    dotted: bool = False
 
     @property
     def spelling(self) -> str:
@@ -93,18 +97,19 @@ class Flag:
         """Whether a token behind a list belongs to it; a file's name behind `--scales 0.5 1` does not."""
         if self.choices:
             return set(token.split(",")) <= set(self.choices)
-        return self.value_type is float and re.fullmatch(r"[\d.,]*\d[\d.,]*", token) is not None
+        return self.value_type in (int, float) and re.fullmatch(r"[\d.,]*\d[\d.,]*", token) is not None
 
 
 def flags_of(options: type[Any], positionals: tuple[str, ...] = ()) -> list[Flag]:
     """The flags of an options dataclass, those of its bases last, each base under the first line of its docstring.
 
     Args:
-        options: The dataclass; each field is described in the `Attributes` of the class that defines it.
+        options: The dataclass; each field is described in the `Attributes` of the class that defines it, and its
+            metadata may say what is `bare` or `dotted`.
         positionals: Fields whose values are given without a flag.
     """
     hints = get_type_hints(options)
-    defaults = {f.name: f.default for f in fields(options)}
+    defined = {f.name: f for f in fields(options)}
     found: list[Flag] = []
     for cls in options.__mro__[:-1]:
         text = inspect.getdoc(cls) or ""
@@ -114,10 +119,11 @@ def flags_of(options: type[Any], positionals: tuple[str, ...] = ()) -> list[Flag
                 Flag(
                     name=name,
                     type=hints[name],
-                    default=defaults[name],
+                    default=defined[name].default,
                     text=help_text,
                     group=heading,
                     positional=name in positionals,
+                    **defined[name].metadata,
                 )
             )
     return found

@@ -22,6 +22,7 @@ from cornernet.errors import ConfigError, CornerNetError
 
 COMMANDS = {
     "predict": "find objects in pictures and videos",
+    "train": "train a detector on an annotated dataset",
     "evaluate": "measure a model on an annotated dataset",
     "convert": "turn a checkpoint into model.safetensors and config.json",
     "info": "list the models and their weights, or tell what a checkpoint is",

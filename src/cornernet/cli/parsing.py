@@ -39,6 +39,7 @@ def parse(options: type[T], argv: Sequence[str], *, command: str, positionals: t
         SystemExit: With 0 once the help or the configuration is printed, when that is asked for.
     """
     flags = flags_of(options, positionals)
+    argv, dotted = _without_dotted(argv) if any(flag.dotted for flag in flags) else (argv, ())
     given, rest = _one_form(argv, {flag.name: flag for flag in flags})
     if rest and not positionals:
         raise ConfigError(f"expected flags alone, got {rest[0]!r}")
@@ -48,7 +49,7 @@ def parse(options: type[T], argv: Sequence[str], *, command: str, positionals: t
         values = vars(parser.parse_args([*given, "--", *rest] if rest else given))
     except argparse.ArgumentError as error:
         raise ConfigError(_plain(str(error), flags)) from None
-    values = {flag.name: values[flag.name] for flag in flags}
+    values = {flag.name: dotted if flag.dotted else values[flag.name] for flag in flags}
     for flag in flags:
         if flag.required and values[flag.name] in (None, [], ()):
             meaning = f"{flag.text[0].lower()}{flag.text[1:].rstrip('.')}"
@@ -61,18 +62,21 @@ def parse(options: type[T], argv: Sequence[str], *, command: str, positionals: t
 
 
 def _make_parser(options: type[Any], flags: list[Flag], command: str, *, as_flags: bool) -> ArgumentParser:
+    own_print = any(flag.name == "print_config" for flag in flags)  # the command has a configuration of its own
     parser = ArgumentParser(
         prog=f"cornernet {command}",
         description=(options.__doc__ or "").split("\n\n")[0],
         exit_on_error=False,
         allow_abbrev=False,
-        print_config="--print-config",
+        print_config=None if own_print else "--print-config",
         formatter_class=_Formatter,
     )
     groups: dict[str, Any] = {}
     for flag in flags:
         group = groups.get(flag.group) or groups.setdefault(flag.group, parser.add_argument_group(flag.group))
         default = None if flag.required else flag.default
+        if flag.dotted:
+            continue
         if flag.switch:
             group.add_argument(
                 flag.spelling, type=bool, nargs="?", default=default, help=flag.help, metavar="true|false"
@@ -84,6 +88,8 @@ def _make_parser(options: type[Any], flags: list[Flag], command: str, *, as_flag
             name = f"--{flag.name.replace('_', '-')}"
             kind = {"type": flag.type, "default": default, **({"nargs": "?"} if flag.switch else {})}
             group.add_argument(name, help=flag.help, metavar=flag.symbol, **kind)
+    if own_print:
+        return parser
     parser.add_argument("--config", action="config", metavar="FILE", help="YAML file of options; flags win over it")
     for action in parser._actions:
         if "--print-config" in action.option_strings:
@@ -131,11 +137,30 @@ def _one_form(argv: Sequence[str], flags: Mapping[str, Flag]) -> tuple[list[str]
     return sorted(given, key=lambda g: not g.startswith("--config=")), rest
 
 
+def _without_dotted(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """The other arguments, and each flag with a dot in its name, as NAME=VALUE."""
+    rest: list[str] = []
+    dotted: list[str] = []
+    tokens = deque(argv)
+    while tokens:
+        token = tokens.popleft()
+        spelled, equals, value = token.partition("=")
+        if not spelled.startswith("--") or "." not in spelled:
+            rest.append(token)
+            continue
+        if not equals:
+            if not tokens or tokens[0].startswith("--"):
+                raise ConfigError(f"expected a value behind {spelled}, got none")
+            value = tokens.popleft()
+        dotted.append(f"{spelled[2:]}={value}")
+    return rest, tuple(dotted)
+
+
 def _one_flag(token: str, tokens: deque[str], flags: Mapping[str, Flag]) -> str:
     """A flag as `--name=value`, its values taken from the tokens behind it."""
     spelled, equals, value = token.partition("=")
     name = spelled[2:].replace("-", "_")
-    if name in _OWN:
+    if name in _OWN and name not in flags:
         return f"--{name.replace('_', '-')}{equals}{value}"
     if name.startswith("no_") and name not in flags and (off := flags.get(name[3:])) and off.switch and not equals:
         return f"{off.spelling}=false"
@@ -145,15 +170,21 @@ def _one_flag(token: str, tokens: deque[str], flags: Mapping[str, Flag]) -> str:
     if flag and flag.switch and not equals:
         value = tokens.popleft() if tokens and tokens[0].lower() in ("true", "false") else "true"
     elif not equals:
-        if not tokens or tokens[0].startswith("--"):
-            raise ConfigError(f"expected a value behind {spelled}, got none")
-        value = tokens.popleft()
+        value = _value_behind(spelled, tokens, flag)
     if flag and flag.many:
         values = [value]
         while tokens and flag.goes_on(tokens[0]):
             values.append(tokens.popleft())
         value = value if value.startswith("[") else f"[{','.join(values)}]"
     return f"--{name.replace('_', '-')}={value}"
+
+
+def _value_behind(spelled: str, tokens: deque[str], flag: Flag | None) -> str:
+    if tokens and not tokens[0].startswith("--"):
+        return tokens.popleft()
+    if flag and flag.bare:
+        return flag.bare
+    raise ConfigError(f"expected a value behind {spelled}, got none")
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

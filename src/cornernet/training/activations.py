@@ -1,0 +1,51 @@
+"""Less memory for activations: residual blocks keep their input alone, and compute the rest again going backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from cornernet.models.layers import Residual
+
+
+def checkpoint_residuals(network: nn.Module) -> None:
+    """Lets every residual block of a network, in place, recompute its activations in the backward pass.
+
+    Losses, gradients and batch norm's running statistics stay what they were.
+    """
+    for module in network.modules():
+        if isinstance(module, Residual):
+            _wrap(module)
+
+
+def _wrap(block: Residual) -> None:
+    plain = block.forward
+    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        return nullcontext(), _without_statistics(norms)
+
+    def forward(x: Tensor) -> Tensor:
+        if not block.training:
+            return plain(x)
+        y: Tensor = checkpoint(plain, x, use_reentrant=False, context_fn=contexts)
+        return y
+
+    block.forward = forward  # type: ignore[method-assign]
+
+
+@contextmanager
+def _without_statistics(norms: list[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
+    """The second pass must not count the same batch again."""
+    before = [norm.track_running_stats for norm in norms]
+    for norm in norms:
+        norm.track_running_stats = norm.track_running_stats and not norm.training
+    try:
+        yield
+    finally:
+        for norm, tracked in zip(norms, before, strict=True):
+            norm.track_running_stats = tracked
