@@ -15,9 +15,9 @@ from cornernet.corners.decode import DecodeConfig
 from cornernet.data.images import MAX_PIXELS, read_image
 from cornernet.errors import ConfigError, CornerNetError, ImageError
 from cornernet.inference.geometry import Placement, View
-from cornernet.inference.pipeline import Pipeline
+from cornernet.inference.pipeline import BatchBoxes, Pipeline
 from cornernet.inference.prepare import choose_device, choose_dtype, prepare
-from cornernet.inference.stream import Read, read_ahead, windows
+from cornernet.inference.stream import Read, read_ahead, window_size, windows
 from cornernet.models.cornernet import CornerNet
 from cornernet.ops.soft_nms import SoftNMSConfig
 from cornernet.structures.detections import Detections
@@ -230,8 +230,7 @@ class Detector:
             raise ConfigError(f"expected conf between 0 and 1, got {conf}")
         views = make_views(scales, tta)
         reads = read_ahead(sources, lambda s: read_image(s, max_pixels=self.max_pixels), workers, ahead=workers + batch)
-        # More pictures than a batch at once, so that those of one canvas size can be found among mixed sizes.
-        for window in windows(reads, 1 if batch == 1 else 4 * batch):
+        for window in windows(reads, window_size(batch)):
             yield from self._window(window, views, conf, max_det, batch, on_error)
 
     def corner_maps(self, x: Any) -> PlacedMaps:
@@ -239,7 +238,7 @@ class Detector:
         picture = read_image(x, max_pixels=self.max_pixels)
         placements = self._pipeline.placements((picture.shape[0], picture.shape[1]), [View()])
         with torch.inference_mode():
-            maps = self._pipeline.maps([picture], placements)
+            maps = self._pipeline.maps(self._pipeline.canvases([picture], placements))
         return PlacedMaps(maps.to(torch.device("cpu")), placements[0])
 
     def _window(
@@ -268,6 +267,10 @@ class Detector:
         pictures = [read.picture for read in reads if read.picture is not None]
         with torch.inference_mode():
             result = self._pipeline(pictures, views, max_det)
+        return self._detections(result, reads, conf)
+
+    def _detections(self, result: BatchBoxes, reads: list[Read], conf: float) -> list[Detections]:
+        """The boxes of each picture on the host; this waits for the device."""
         boxes, scores, labels, finite = (
             t.cpu().numpy() for t in (result.boxes, result.scores, result.labels, result.finite)
         )
@@ -279,8 +282,9 @@ class Detector:
                     f"expected finite network outputs, got NaN or infinity for {name or 'a picture'} in "
                     f"{str(self.dtype)[6:]}: use float32, or check the weights"
                 )
+            assert read.picture is not None
+            size = (read.picture.shape[0], read.picture.shape[1])
             rows = (scores[i] >= 0) & (scores[i] >= conf)
-            size = (pictures[i].shape[0], pictures[i].shape[1])
             detections.append(
                 Detections(boxes[i][rows], scores[i][rows], labels[i][rows], self.record.classes, size, name)
             )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cornernet.corners.decode import DecodeConfig, decode
+from cornernet.corners.decode import CornerPairs, DecodeConfig, decode
 from cornernet.inference.geometry import Placement, View, origins, place, to_picture
 from cornernet.inference.preprocess import to_canvas
 from cornernet.models.cornernet import CornerNet
@@ -40,6 +40,8 @@ class BatchBoxes:
 class Pipeline:
     """The network and everything around it, for batches of pictures that share their canvases.
 
+    Called, it goes the whole way; each step is a method of its own, so that it can be timed alone.
+
     Attributes:
         network: Prepared for inference, on its device.
         preprocessing: How the weights want their pictures.
@@ -60,11 +62,29 @@ class Pipeline:
         """Where a picture of (height, width) pixels lies on each view's canvas."""
         return [place(size, self.preprocessing.canvas, view) for view in views]
 
-    def maps(self, pictures: list[NDArray[np.uint8]], placements: list[Placement]) -> CornerMaps:
-        """The network's maps, float32, of N pictures in one view."""
-        images = to_canvas(pictures, placements, self.preprocessing, device=self.device, dtype=self.dtype)
-        maps: CornerMaps = self.network(images)
+    def canvases(self, pictures: list[NDArray[np.uint8]], placements: list[Placement]) -> Tensor:
+        """The network's input of N pictures in one view."""
+        return to_canvas(pictures, placements, self.preprocessing, device=self.device, dtype=self.dtype)
+
+    def maps(self, canvases: Tensor) -> CornerMaps:
+        """The network's maps, float32."""
+        maps: CornerMaps = self.network(canvases)
         return maps.float()
+
+    def pairs(self, maps: CornerMaps, placements: list[Placement]) -> CornerPairs:
+        """Joined corners, in pixels of the resized pictures."""
+        return decode(maps, placements[0].canvas, origin=origins(placements, self.device), config=self.decoding)
+
+    def kept(self, pairs: CornerPairs, max_det: int) -> Kept:
+        """The pairs that soft-NMS keeps."""
+        return soft_nms(pairs.boxes, pairs.scores, pairs.labels, config=self.nms, max_det=max_det)
+
+    def on_pictures(self, maps: CornerMaps, pairs: CornerPairs, kept: Kept, placements: list[Placement]) -> BatchBoxes:
+        """What was kept, in pixels of the original pictures."""
+        boxes, scores, labels = _gather(kept, pairs.boxes, pairs.labels)
+        # The two embedding maps are small, and not finite when the features they come from are not.
+        finite = torch.isfinite(maps.tl_emb + maps.br_emb).flatten(1).all(dim=1)
+        return BatchBoxes(to_picture(boxes, placements), scores, labels, finite)
 
     def __call__(self, pictures: list[NDArray[np.uint8]], views: Sequence[View], max_det: int) -> BatchBoxes:
         """Boxes of N pictures; every view is a whole prediction, and several views are merged by soft-NMS again.
@@ -86,13 +106,9 @@ class Pipeline:
 
     def _one_view(self, pictures: list[NDArray[np.uint8]], view: View, max_det: int) -> BatchBoxes:
         placements = [place((p.shape[0], p.shape[1]), self.preprocessing.canvas, view) for p in pictures]
-        maps = self.maps(pictures, placements)
-        pairs = decode(maps, placements[0].canvas, origin=origins(placements, self.device), config=self.decoding)
-        kept = soft_nms(pairs.boxes, pairs.scores, pairs.labels, config=self.nms, max_det=max_det)
-        boxes, scores, labels = _gather(kept, pairs.boxes, pairs.labels)
-        # The two embedding maps are small, and not finite when the features they come from are not.
-        finite = torch.isfinite(maps.tl_emb + maps.br_emb).flatten(1).all(dim=1)
-        return BatchBoxes(to_picture(boxes, placements), scores, labels, finite)
+        maps = self.maps(self.canvases(pictures, placements))
+        pairs = self.pairs(maps, placements)
+        return self.on_pictures(maps, pairs, self.kept(pairs, max_det), placements)
 
 
 def _gather(kept: Kept, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

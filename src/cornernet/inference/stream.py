@@ -49,6 +49,11 @@ def read_ahead(
                 future.cancel()
 
 
+def window_size(batch: int) -> int:
+    """Pictures looked at together: more than a batch, so that some of one canvas size are found among mixed sizes."""
+    return 1 if batch == 1 else 4 * batch
+
+
 def windows(items: Iterable[Read], size: int) -> Iterator[list[Read]]:
     """The items in lists of `size`; the last may be shorter."""
     todo = iter(items)
