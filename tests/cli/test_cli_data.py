@@ -128,3 +128,26 @@ def test_check_ends_with_1_for_errors_alone(tmp_path, capsys):
     assert main(argv) == 1
     report = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
     assert [(f["severity"], f["image_id"]) for f in report["findings"]] == [("warning", None), ("error", 1)]
+
+
+def test_stats_of_all_splits_side_by_side(tmp_path, capsys):
+    root = drawn(tmp_path / "shapes")
+    out = tmp_path / "out"
+    assert main(["data", "stats", str(root), "--output", str(out), "--plots"]) == 0
+    captured = capsys.readouterr()
+    assert "train" in captured.out
+    assert "triangle (id 3)" in captured.out
+    assert sorted(p.name for p in out.iterdir()) == ["stats.json", "train.png", "val.png"]
+    numbers = json.loads((out / "stats.json").read_text(encoding="utf-8"))
+    train = load_coco(root, "train")
+    assert numbers["train"]["boxes"] == sum(map(len, train.images))
+    assert numbers["val"]["collisions"]["cells"] == 128
+    assert main(["data", "stats", str(root), "--split", "val", "--crop", "64", "--no-plots", "--output", str(out)]) == 0
+    numbers = json.loads((out / "stats.json").read_text(encoding="utf-8"))
+    assert (list(numbers), numbers["val"]["collisions"]["cells"]) == (["val"], 16)
+
+
+def test_stats_of_nothing(tmp_path, capsys):
+    assert main(["data", "stats", str(tmp_path)]) == 1
+    assert "found no annotations" in capsys.readouterr().err
+    assert main(["data", "stats", str(tmp_path), "--stride", "0"]) == 2

@@ -49,7 +49,7 @@ def run(options: EvaluateOptions) -> int:
     """Predicts the split, measures, writes, and returns the exit code."""
     from cornernet.cli.output import run_folder
 
-    plots = _can_plot(options.plots)
+    plots = can_plot(options.plots)
     dataset = open_split(options.data, options.split, options.limit)
     detector = load_detector(options)
     categories, notes = match_classes(detector.record.classes, dataset.classes)
@@ -168,7 +168,7 @@ def _plot(evaluation: Evaluation, truth: dict[str, Any], results: list[dict[str,
     plot_confusion(confusion_matrix(truth, results), folder / "confusion_matrix.png")
 
 
-def _can_plot(wanted: bool | None) -> bool:
+def can_plot(wanted: bool | None) -> bool:
     """Whether to draw; asked before the long work that leads to it.
 
     Raises:

@@ -9,5 +9,6 @@ COMMAND = Group(
     commands={
         "synth": "draw a small dataset of shapes to try everything with",
         "check": "find what is wrong with a dataset",
+        "stats": "describe a dataset in numbers and histograms",
     },
 )
