@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -106,22 +107,24 @@ def draw_crop(
         config: What to draw from.
     """
     flipped = bool(rng.random() < config.flip)
-    width_height = np.array(size[::-1])
-    low = np.array([inner_border(config.border, side) for side in size[::-1]])
+    height, width = size
+    border_y, border_x = inner_border(config.border, height), inner_border(config.border, width)
     middles = _middles(boxes)
     for _ in range(_ROUNDS):
         sides = _draw_sides(rng, config)
-        corners = rng.integers(low, width_height - low, (_CENTRES, 2)) - sides // 2
+        lefts = rng.integers(border_x, width - border_x, _CENTRES) - sides[0] // 2
+        tops = rng.integers(border_y, height - border_y, _CENTRES) - sides[1] // 2
         if not len(boxes):
-            return _crop(corners[0], sides, flipped)
-        found = _inside(middles, corners[:, None], sides).any(1)
+            return _crop((lefts[0], tops[0]), sides, flipped)
+        found = _inside(middles, (lefts[:, None], tops[:, None]), sides).any(1)
         if found.any():
-            return _crop(corners[found.argmax()], sides, flipped)
+            first = found.argmax()
+            return _crop((lefts[first], tops[first]), sides, flipped)
     sides = _draw_sides(rng, config)
     middle = middles[rng.integers(len(middles))]
     # Whole numbers with corner < middle < corner + side, of which there is one at least for sides from 2 up.
-    corner = rng.integers(np.floor(middle).astype(int) - sides + 1, np.ceil(middle).astype(int))
-    return _crop(corner, sides, flipped)
+    left, top = rng.integers(np.floor(middle).astype(int) - sides + 1, np.ceil(middle).astype(int))
+    return _crop((left, top), sides, flipped)
 
 
 def inner_border(border: int, side: int) -> int:
@@ -131,26 +134,27 @@ def inner_border(border: int, side: int) -> int:
     return border
 
 
-def _draw_sides(rng: np.random.Generator, config: AugmentConfig) -> NDArray[np.int64]:
-    """(2,) the width and height of a crop."""
+def _draw_sides(rng: np.random.Generator, config: AugmentConfig) -> tuple[int, int]:
+    """The width and height of a crop."""
     ratio = config.ratios[rng.integers(len(config.ratios))]
-    return np.array([int(side * ratio) for side in config.size[::-1]])
+    height, width = config.size
+    return int(width * ratio), int(height * ratio)
 
 
 def _middles(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 2) the boxes' centres, x and y."""
-    middles: NDArray[np.float32] = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return middles
+    return ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32, copy=False)
 
 
-def _inside(middles: NDArray[np.float32], corner: NDArray[np.int64], sides: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which points lie in a rectangle, not on its edge; the last axis is x and y."""
-    return np.all((corner < middles) & (middles < corner + sides), axis=-1)
+def _inside(middles: NDArray[np.float32], corner: tuple[Any, Any], sides: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of (n, 2) points lie in a rectangle, not on its edge; with corners (k, 1) in each of k, (k, n)."""
+    (left, top), (width, height), (x, y) = corner, sides, middles.T
+    inside: NDArray[np.bool_] = (left < x) & (x < left + width) & (top < y) & (y < top + height)
+    return inside
 
 
-def _crop(corner: NDArray[np.int64], sides: NDArray[np.int64], flipped: bool) -> Crop:
-    (left, top), (width, height) = corner.tolist(), sides.tolist()
-    return Crop(left=left, top=top, width=width, height=height, flipped=flipped)
+def _crop(corner: tuple[Any, Any], sides: tuple[int, int], flipped: bool) -> Crop:
+    return Crop(left=int(corner[0]), top=int(corner[1]), width=sides[0], height=sides[1], flipped=flipped)
 
 
 def crop_boxes(
@@ -167,14 +171,15 @@ def crop_boxes(
         The boxes whose centre lies in the crop, clipped to it, (m, 4) xyxy in pixels of the sample, and which of the
         n they are.
     """
-    corner, sides = np.array([crop.left, crop.top]), np.array([crop.width, crop.height])
-    inside = _inside(_middles(boxes), corner, sides)
-    points = (boxes.reshape(-1, 2, 2) - corner).clip(0, sides) * (np.array(size[::-1]) / sides)
+    corner, sides = (crop.left, crop.top), (crop.width, crop.height)
+    kept = _inside(_middles(boxes), corner, sides)
+    points = (boxes[kept].reshape(-1, 2, 2) - np.array(corner)).clip(0, sides) * (np.array(size[::-1]) / sides)
     if crop.flipped:
         points[..., 0] = size[1] - points[:, ::-1, 0]
-    points = points.astype(np.float32)
-    kept = inside & (points[:, 1] > points[:, 0]).all(1)
-    return points[kept].reshape(-1, 4), kept
+    moved = points.astype(np.float32)
+    has_area = (moved[:, 1] > moved[:, 0]).all(1)  # not where float32 is too coarse for a sliver
+    kept[kept] = has_area
+    return moved[has_area].reshape(-1, 4), kept
 
 
 def crop_picture(

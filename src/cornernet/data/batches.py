@@ -150,21 +150,23 @@ class TrainingPictures(Dataset[Sample]):
 
     def __getitem__(self, key: SampleKey) -> Sample:
         epoch, index = key
-        image = self.annotated(index)
-        picture = read_image(image.path, max_pixels=self.max_pixels)
-        check_size(image, picture)
+        path = str(self._paths[index])
+        picture = read_image(Path(path), max_pixels=self.max_pixels)
+        picture_size, size = picture.shape[:2], self.config.size
+        if picture_size != tuple(self._sizes[index].tolist()):
+            check_size(self.annotated(index), picture)
         rng = _generator(self.seed, epoch, index + 1)
-        picture_size, size = (image.height, image.width), self.config.size
-        crop = draw_crop(rng, picture_size, image.boxes, self.config)
-        boxes, kept = crop_boxes(image.boxes, crop, size)
+        own = slice(self._bounds[index], self._bounds[index + 1])
+        crop = draw_crop(rng, picture_size, self._boxes[own], self.config)
+        boxes, kept = crop_boxes(self._boxes[own], crop, size)
         return Sample(
             image=torch.from_numpy(crop_picture(picture, crop, size, self.border_colour)),
             boxes=torch.from_numpy(boxes),
-            labels=torch.from_numpy(image.labels[kept]),
+            labels=torch.from_numpy(self._labels[own][kept]),
             visible=torch.tensor(visible_part(crop, picture_size, size)),
             colour=torch.from_numpy(draw_colour(rng, self.config)),
-            name=str(image.path),
-            image_id=image.id,
+            name=path,
+            image_id=self._ids[index],
         )
 
     def annotated(self, index: int) -> CocoImage:
