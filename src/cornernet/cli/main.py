@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "find objects in pictures and videos",
     "train": "train a detector on an annotated dataset",
     "evaluate": "measure a model on an annotated dataset",
+    "benchmark": "time a model on this machine, stage by stage",
     "convert": "turn a checkpoint into model.safetensors and config.json",
     "info": "list the models and their weights, or tell what a checkpoint is",
     "data": "draw, check, describe, view and convert datasets",

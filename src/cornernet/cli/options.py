@@ -29,11 +29,10 @@ class CommonOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorOptions(CommonOptions):
-    """Weights and speed.
+class DeviceOptions(CommonOptions):
+    """Speed.
 
     Attributes:
-        weights: A published model (see cornernet info), a checkpoint file, a folder, or a Hugging Face Hub repository.
         device: Where to run, such as cpu, cuda, cuda:1 or mps; the machine's accelerator, or else the CPU, by default.
         dtype: What the network computes in; float32 gives the published results.
         batch: Pictures that go through the network at once; lower it when memory runs out.
@@ -41,7 +40,6 @@ class DetectorOptions(CommonOptions):
         max_pixels: Pictures with more pixels than this are refused before they are decoded.
     """
 
-    weights: str
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     batch: int = 1
@@ -52,6 +50,17 @@ class DetectorOptions(CommonOptions):
         require_from("--batch", self.batch, 1)
         require_from("--workers", self.workers, 1)
         require_from("--max-pixels", self.max_pixels, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorOptions(DeviceOptions):
+    """Weights.
+
+    Attributes:
+        weights: A published model (see cornernet info), a checkpoint file, a folder, or a Hugging Face Hub repository.
+    """
+
+    weights: str
 
 
 @dataclass(frozen=True, kw_only=True)
