@@ -30,3 +30,4 @@ class MissingExtraError(CornerNetError, ImportError):
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: run pip install 'cornernet[{extra}]'"
         )
+        self.args = (package, extra, purpose)  # what pickling makes the error from again, in another process
