@@ -216,7 +216,7 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
         )
     try:
         with _QUIET:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error:  # sides beyond OpenCV's own limits
         pixels = None
     if pixels is None:
@@ -224,7 +224,7 @@ def _decode(data: bytes, name: str, max_pixels: int) -> NDArray[np.uint8]:
             f"{name}: expected a {header.format} picture, got data that OpenCV {cv2.__version__} cannot decode "
             f"({header.height} x {header.width} pixels): it is damaged or of a rare kind, export it again"
         )
-    return _contiguous(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    return _contiguous(pixels)
 
 
 def _check_pixels(height: int, width: int, max_pixels: int, name: str) -> None:
