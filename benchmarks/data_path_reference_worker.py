@@ -1,7 +1,7 @@
 """Runs under the Python of an environment that has MMDetection 3: the recipe's training pipeline, on one core.
 
-Every picture goes through it once per line read from stdin. `seconds` is the pipeline alone; what turns its pictures
-into a normalised batch is `preprocess_seconds`.
+Every picture goes through it once per line read from stdin. `worker_s` is the pipeline alone; what turns its pictures
+into a normalised batch is `batch_s`.
 """
 
 import json
@@ -46,16 +46,16 @@ def main() -> None:
     np.random.seed(0)
     print(json.dumps({"ready": f"MMDetection {mmdet.__version__}, OpenCV {cv2.__version__}"}), flush=True)
     for _ in sys.stdin:
-        seconds = preprocess_seconds = 0.0
+        worker_s = batch_s = 0.0
         for first in range(0, len(dataset) // 6 * 6, 6):
             start = time.perf_counter()
             samples = [dataset[index] for index in range(first, first + 6)]
             done = time.perf_counter()
             preprocessor(pseudo_collate(samples), training=True)
-            seconds += done - start
-            preprocess_seconds += time.perf_counter() - done
+            worker_s += done - start
+            batch_s += time.perf_counter() - done
         pictures = len(dataset) // 6 * 6
-        result = {"pictures": pictures, "seconds": seconds, "preprocess_seconds": preprocess_seconds}
+        result = {"pictures": pictures, "worker_s": worker_s, "batch_s": batch_s}
         print(json.dumps(result), flush=True)
 
 

@@ -29,14 +29,14 @@ def main() -> None:
     print(json.dumps({"ready": f"cornernet {cornernet.__version__}, OpenCV {cv2.__version__}"}), flush=True)
     for epoch, _ in enumerate(sys.stdin):
         sampler.set_epoch(epoch)
-        colour_seconds = 0.0
+        batch_s = 0.0
         start = time.perf_counter()
         for batch in loader:
             begun = time.perf_counter()
             colour_and_normalise(batch, MMDETECTION)
-            colour_seconds += time.perf_counter() - begun
-        seconds = time.perf_counter() - start
-        result = {"pictures": len(sampler), "seconds": seconds, "colour_and_normalise_seconds": colour_seconds}
+            batch_s += time.perf_counter() - begun
+        worker_s = time.perf_counter() - start - batch_s
+        result = {"pictures": len(sampler), "worker_s": worker_s, "batch_s": batch_s}
         print(json.dumps(result), flush=True)
 
 
