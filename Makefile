@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: check test docs bench clean
+.PHONY: demo check test docs bench clean
 
 .venv: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,16 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install -q "$(TORCH)"
 	$(BIN)/python -m pip install -q -e ".[dev]"
 	touch .venv
+
+# Draws a dataset of shapes, trains the small recipe on it, evaluates it on pictures held out, and draws what it finds.
+DEMO := runs/demo
+
+demo: .venv
+	rm -rf $(DEMO)
+	$(BIN)/cornernet data synth --output $(DEMO)/shapes
+	$(BIN)/cornernet train --recipe demo --data $(DEMO)/shapes --output $(DEMO)/train
+	$(BIN)/cornernet evaluate --data $(DEMO)/shapes --split test --weights $(DEMO)/train/weights/best --batch 16 --output $(DEMO)/evaluate
+	$(BIN)/cornernet predict $(DEMO)/shapes/test --weights $(DEMO)/train/weights/best --batch 16 --output $(DEMO)/predict
 
 check: .venv
 	$(BIN)/ruff check .

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("corner_pool", "postprocess", "predict")
+NAMES = ("corner_pool", "postprocess", "data_path", "predict")
+REFERENCED = ("data_path", "predict")
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
     failed = []
     for name in NAMES:
         command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(folder / f"{name}.json")]
-        if name == "predict" and (reference := os.environ.get("CORNERNET_REFERENCE")):
+        if name in REFERENCED and (reference := os.environ.get("CORNERNET_REFERENCE")):
             command += ["--reference", reference]
         print(f"== {name}", flush=True)
         if subprocess.run(command, check=False).returncode:
