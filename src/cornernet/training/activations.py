@@ -41,11 +41,12 @@ def _wrap(block: Residual) -> None:
 @contextmanager
 def _without_statistics(norms: list[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
     """The second pass must not count the same batch again."""
-    before = [norm.track_running_stats for norm in norms]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = norm.track_running_stats and not norm.training
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
     try:
         yield
     finally:
-        for norm, tracked in zip(norms, before, strict=True):
-            norm.track_running_stats = tracked
+        for norm, (momentum, counter) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counter

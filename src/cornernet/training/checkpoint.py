@@ -59,7 +59,7 @@ class RunState:
 
     Attributes:
         progress: How far it is.
-        record: The weights' record, as `config.json` holds it.
+        record: The weights' record, the text of `config.json`.
         network: The network's entries.
         optimiser: The optimiser's state.
         average: The moving average's entries, where one is kept.
@@ -68,7 +68,7 @@ class RunState:
     """
 
     progress: Progress
-    record: dict[str, Any]
+    record: str
     network: dict[str, Tensor]
     optimiser: dict[str, Any]
     average: dict[str, Tensor] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -200,7 +201,7 @@ class _Run:
         check_finite(network)
         state = RunState(
             progress=session.progress,
-            record=record_to_json(session.record),
+            record=json.dumps(record_to_json(session.record)),
             network=network,
             optimiser=session.optimiser.state_dict(),
             average=session.average.state if session.average else None,

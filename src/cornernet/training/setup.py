@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -104,7 +105,7 @@ def _optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _network(recipe: Recipe, classes: Classes, state: RunState | None, say: Say) -> tuple[CornerNet, ModelRecord]:
     if state is not None:
-        record = record_from_json(state.record)
+        record = record_from_json(json.loads(state.record))
         if record.classes != classes:
             raise ConfigError("expected the classes the run was begun with, got others in --data: begin a new run")
         network = build_model(record.architecture)
