@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("corner_pool", "postprocess", "data_path", "predict")
+NAMES = ("corner_pool", "postprocess", "data_path", "predict", "network", "roofline")
 REFERENCED = ("data_path", "predict")
 
 
