@@ -202,7 +202,8 @@ def _plain(message: str, flags: list[Flag]) -> str:
         came = " ".join(broken[1].split()) or "nothing"
         return f"expected --config to name a YAML file of options, each as name: value, got {came}"
     by_name = {flag.name: flag for flag in flags}
-    if (wrong := re.search(r'Parser key "(\w+)"(?s:.*)Got value: (.*)', message)) and (flag := by_name.get(wrong[1])):
+    wrong = re.search(r'Parser key "(\w+)"(?s:.*)(?:Got|Given) value: (.*)', message)
+    if wrong and (flag := by_name.get(wrong[1])):
         return f"expected {flag.spelling} to be {_meaning(flag)}, got {wrong[2]!r}"
     message = re.sub(r'Parser key "(\w+)":', r"--\1:", message)
     return " ".join(message.split())
