@@ -151,3 +151,51 @@ def test_stats_of_nothing(tmp_path, capsys):
     assert main(["data", "stats", str(tmp_path)]) == 1
     assert "found no annotations" in capsys.readouterr().err
     assert main(["data", "stats", str(tmp_path), "--stride", "0"]) == 2
+
+
+def test_convert_names_its_formats(capsys):
+    assert main(["data", "convert"]) == 2
+    text = capsys.readouterr().out
+    assert "cornernet data convert COMMAND" in text
+    for name in ("yolo", "voc"):
+        assert f"  {name} " in text
+        assert main(["data", "convert", name, "--help"]) == 0
+        assert f"cornernet data convert {name} [flags] SOURCE TARGET" in capsys.readouterr().out
+    assert main(["data", "convert", "yollo", "a", "b"]) == 2
+    assert "did you mean yolo?" in capsys.readouterr().err
+
+
+def test_convert_yolo(tmp_path, capsys):
+    picture = drawn(tmp_path / "shapes") / "train/train_00001.png"
+    root = tmp_path / "yolo"
+    (root / "images").mkdir(parents=True)
+    (root / "labels").mkdir()
+    shutil.copy(picture, root / "images/a.png")
+    (root / "classes.txt").write_text("ant\nbee\n", encoding="utf-8")
+    (root / "labels/a.txt").write_text("1 0.5 0.5 0.5 0.5\n0 0 0.5 0.5 0.5\n0 0.5 0.5 0 0.1\n", encoding="utf-8")
+    assert main(["data", "convert", "yolo", str(root), str(tmp_path / "out"), "--link"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path / 'out'}\n"
+    assert "train: 1 pictures, 2 boxes" in captured.err
+    assert "1 boxes have no area" in captured.err
+    assert "1 boxes reached beyond" in captured.err
+    assert load_coco(tmp_path / "out", "train").images[0].path.samefile(root / "images/a.png")
+    assert main(["data", "convert", "yolo", str(root), str(tmp_path / "out")]) == 1
+    assert "expected a new or empty folder" in capsys.readouterr().err
+
+
+def test_convert_voc(tmp_path, capsys):
+    picture = drawn(tmp_path / "shapes") / "train/train_00001.png"
+    root = tmp_path / "voc"
+    (root / "Annotations").mkdir(parents=True)
+    (root / "images").mkdir()
+    shutil.copy(picture, root / "images/a.png")
+    frame = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>40</xmax><ymax>20</ymax></bndbox>"
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>{difficult}</difficult>{frame}</object>"
+        for name, difficult in (("ant", 0), ("bee", 1))
+    )
+    (root / "Annotations/a.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
+    assert main(["data", "convert", "voc", str(root), str(tmp_path / "out"), "--skip-difficult"]) == 0
+    assert "classes: ant" in capsys.readouterr().err
+    assert load_coco(tmp_path / "out", "train").images[0].boxes.tolist() == [[0, 0, 40, 20]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,8 @@ from cornernet.data.coco import CocoDataset
 from cornernet.data.findings import Fault, Finding, Report, SplitSummary
 from cornernet.data.images import MAX_PIXELS
 from cornernet.data.layout import SplitFiles, find_split, find_splits
+from cornernet.data.progress import Progress, silent
 from cornernet.errors import DatasetError
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
-"""Shows the way through so many steps: what it gives is called after each."""
-
-
-def _silent(_text: str, _total: int) -> AbstractContextManager[Callable[[], None]]:
-    return nullcontext(lambda: None)
 
 
 def check_dataset(
@@ -32,7 +25,7 @@ def check_dataset(
     pictures: bool = True,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Report:
     """Checks annotations and pictures of a dataset folder in one of the layouts of `cornernet.data.layout`.
 

@@ -10,5 +10,6 @@ COMMAND = Group(
         "synth": "draw a small dataset of shapes to try everything with",
         "check": "find what is wrong with a dataset",
         "stats": "describe a dataset in numbers and histograms",
+        "convert": "turn a YOLO or Pascal VOC dataset into COCO format",
     },
 )
