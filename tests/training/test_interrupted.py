@@ -91,4 +91,4 @@ def test_a_process_that_dies_ends_the_run(data, tmp_path):
     os.kill(other, signal.SIGKILL)
     _, said = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert said
+    assert "expected all processes of the run to last, but one is gone" in said

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 
@@ -64,3 +65,8 @@ def launch(recipe: Recipe, machine: Machine) -> Fabric:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch says that memory is full; on a CPU it does so by a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def is_lost_process(error: RuntimeError) -> bool:
+    """Whether another process of the run is gone or does not answer; gloo says so by a plain RuntimeError."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)

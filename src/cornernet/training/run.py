@@ -29,7 +29,7 @@ from cornernet.training.display import open_display
 from cornernet.training.guard import check_finite
 from cornernet.training.logs import Log, check_trackers, open_logs
 from cornernet.training.loop import Epoch, LogLine, Session
-from cornernet.training.machine import Machine, is_out_of_memory, launch
+from cornernet.training.machine import Machine, is_lost_process, is_out_of_memory, launch
 from cornernet.training.recipe import RECIPE_FILE, Recipe, dump_recipe
 from cornernet.training.report import write_detections, write_report
 from cornernet.training.setup import Say, open_session
@@ -96,9 +96,14 @@ def train(
             run = _Run(session, splits, stop, folder() if fabric.is_global_zero else None, resume=resume)
             return run.go()
         except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise _out_of_memory(recipe) from error
+            if is_out_of_memory(error):
+                raise _out_of_memory(recipe) from error
+            if is_lost_process(error):
+                raise CornerNetError(
+                    "expected all processes of the run to last, but one is gone: see what it said; "
+                    "cornernet train --resume goes on"
+                ) from error
+            raise
 
 
 def _ignore(_: str) -> None:
