@@ -15,6 +15,7 @@ from cornernet.cli.command import Command, Group
 from cornernet.cli.flags import flags_of
 from cornernet.cli.main import COMMANDS, find, main
 from cornernet.data.coco import load_coco
+from cornernet.data.images import read_image
 from cornernet.data.synth import MIN_SIZE, ShapesConfig, make_shapes
 
 HEAVY = ("torch", "cv2", "hotcoco", "matplotlib", "numpy")
@@ -199,3 +200,29 @@ def test_convert_voc(tmp_path, capsys):
     assert main(["data", "convert", "voc", str(root), str(tmp_path / "out"), "--skip-difficult"]) == 0
     assert "classes: ant" in capsys.readouterr().err
     assert load_coco(tmp_path / "out", "train").images[0].boxes.tolist() == [[0, 0, 40, 20]]
+
+
+def test_view_draws_what_training_begins_with(tmp_path, capsys):
+    root = drawn(tmp_path / "shapes")
+    argv = ["data", "view", str(root), "--recipe", "demo", "--output", str(tmp_path / "out")]
+    assert main([*argv, "--count", "18"]) == 0  # more than one epoch, and more than one sheet
+    captured = capsys.readouterr()
+    sheets = [tmp_path / "out/batch-1.png", tmp_path / "out/batch-2.png"]
+    assert captured.out.splitlines() == [str(path) for path in sheets]
+    first, second = (read_image(path) for path in sheets)
+    assert (first.shape, second.shape) == ((4 * 256 + 12, 4 * 256 + 12, 3), (256, 2 * 256 + 4, 3))
+    assert main([*argv, "--count", "16"]) == 0
+    assert (read_image(sheets[0]) == first).all()
+    assert main([*argv, "--count", "16", "--seed", "7"]) == 0
+    assert (read_image(sheets[0]) != first).any()
+    assert main([*argv, "--count", "1", "--split", "val"]) == 0
+    assert "1 pictures of val" in capsys.readouterr().err
+
+
+def test_view_refuses_what_it_cannot_draw(tmp_path, capsys):
+    root = drawn(tmp_path / "shapes")
+    assert main(["data", "view", str(root), "--recipe", "smal"]) == 1
+    assert "did you mean small?" in capsys.readouterr().err
+    assert main(["data", "view", str(root), "--split", "trian"]) == 1
+    assert "expected a split 'trian'" in capsys.readouterr().err
+    assert main(["data", "view", str(root), "--count", "0"]) == 2

@@ -188,7 +188,7 @@ def _from_folders(source: Path) -> dict[str, list[tuple[Path, str]]]:
 
 
 def _from_yaml(path: Path) -> _Layout:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         document = yaml.safe_load(read_text(path))

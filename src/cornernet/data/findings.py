@@ -51,6 +51,7 @@ _SEVERITIES = {
     Fault.UNREADABLE: Severity.ERROR,
     Fault.OTHER_SIZE: Severity.ERROR,
     Fault.SHARED: Severity.ERROR,
+    Fault.OTHER_CLASSES: Severity.ERROR,
     Fault.EMPTY: Severity.NOTE,
 }
 
