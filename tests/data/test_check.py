@@ -169,7 +169,10 @@ def test_splits_that_share_a_folder(folder):
             (folder / "images").mkdir(exist_ok=True)
             path.rename(folder / "images" / path.name)
         (folder / split).rmdir()
-        (folder / split).symlink_to(folder / "images", target_is_directory=True)
+        try:
+            (folder / split).symlink_to(folder / "images", target_is_directory=True)
+        except OSError:
+            pytest.skip("this system makes no links")
     assert check_dataset(folder).findings == ()
     assert check_dataset(folder, ["train"]).findings == ()
 
