@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -36,21 +37,31 @@ def largest_batch(network: CornerNet, recipe: Recipe, fabric: Fabric, say: Calla
     module = TrainingModule(network.train(), recipe.loss, embedding_pictures=1.0)
     # What the optimiser and the average will take beside the gradients.
     copies = [torch.empty_like(p) for p in network.parameters() for _ in range(3 if recipe.train.ema else 2)]
-    good, bad = 0, 1
-    while bad <= _MOST and _fits(module, round(bad * _ROOM + 0.5), recipe, fabric):
-        good, bad = bad, bad * 2
-    while bad - good > max(1, good // 8):
-        middle = (good + bad) // 2
-        good, bad = (middle, bad) if _fits(module, round(middle * _ROOM + 0.5), recipe, fabric) else (good, middle)
+    good = search(lambda batch: _fits(module, batch, recipe, fabric))
     del copies
     network.zero_grad(set_to_none=True)
     for buffer, before in zip(network.buffers(), buffers, strict=True):
         buffer.copy_(before)
-    smallest = fabric.all_reduce(torch.tensor(float(max(1, good)), device=fabric.device), reduce_op="min")
+    smallest = fabric.all_reduce(torch.tensor(float(good), device=fabric.device), reduce_op="min")
     assert isinstance(smallest, Tensor)
     batch = int(smallest)
     say(f"batch {batch}: the largest that fits")
     return batch
+
+
+def search(fits: Callable[[int], bool]) -> int:
+    """The largest batch, or nearly, that fits with some room to spare; 1 where none does.
+
+    Args:
+        fits: Whether a batch fits.
+    """
+    good, bad = 0, 1
+    while bad <= _MOST and fits(math.ceil(bad * _ROOM)):
+        good, bad = bad, bad * 2
+    while bad <= _MOST and bad - good > max(1, good // 8):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(math.ceil(middle * _ROOM)) else (good, middle)
+    return max(1, good)
 
 
 def _fits(module: TrainingModule, batch: int, recipe: Recipe, fabric: Fabric) -> bool:
@@ -68,5 +79,6 @@ def _fits(module: TrainingModule, batch: int, recipe: Recipe, fabric: Fabric) ->
         return False
     finally:
         module.zero_grad(set_to_none=True)
-        torch.accelerator.empty_cache()
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
     return True

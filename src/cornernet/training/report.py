@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DETECTIONS = "detections.json"
 _DRAWN_FROM = 0.3  # the least score of a box that is drawn
+_LEAST_SIDE = 384  # pixels; smaller pictures are enlarged by a whole number, so that names have room
 
 
 def write_detections(folder: Path, results: Sequence[dict[str, Any]]) -> None:
@@ -105,18 +106,21 @@ def _draw(folder: Path, val: CocoDataset, results: Sequence[dict[str, Any]], cou
         if result["image_id"] in of_picture and result["score"] >= _DRAWN_FROM:
             of_picture[result["image_id"]].append(result)
     for number, image in enumerate(val.images[:count]):
-        found = _detections(of_picture[image.id], val.classes, (image.height, image.width))
-        picture = found.draw(read_image(image.path))
+        times = -(-_LEAST_SIDE // min(_LEAST_SIDE, image.height, image.width))
+        found = _detections(of_picture[image.id], val.classes, (image.height, image.width), times)
+        pixels = cv2.resize(read_image(image.path), None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST)
+        picture = found.draw(np.asarray(pixels, np.uint8))
         good, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
         if good:
             write_atomic(folder / f"{number:02d}-{image.path.stem}.jpg", data.tobytes())
 
 
-def _detections(results: Sequence[dict[str, Any]], classes: Classes, size: tuple[int, int]) -> Detections:
+def _detections(results: Sequence[dict[str, Any]], classes: Classes, size: tuple[int, int], times: int) -> Detections:
+    """What was found in a picture of (height, width) pixels, as it lies in one enlarged so many times."""
     label_of = classes.label_of()
     ordered = sorted(results, key=lambda r: -r["score"])
     boxes = np.array([r["bbox"] for r in ordered], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     scores = np.array([r["score"] for r in ordered], np.float32)
     labels = np.array([label_of[r["category_id"]] for r in ordered], np.int64)
-    return Detections(boxes, scores, labels, classes, size)
+    return Detections(boxes * times, scores, labels, classes, (size[0] * times, size[1] * times))
