@@ -23,7 +23,7 @@ from benchmarks.report import environment, save
 from cornernet.cli.benchmark import BenchmarkOptions, find_pictures, load, measure
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import prepare
-from cornernet.inference.roofline import Peaks, Work, WorkCounter, synchronize
+from cornernet.inference.roofline import Peaks, Work, WorkCounter, measure_flop, synchronize
 from cornernet.models.build import build_model
 from cornernet.models.config import CornerNetConfig
 from cornernet.models.cornernet import CornerNet
@@ -51,7 +51,8 @@ def main() -> None:
     canvas = canvas.contiguous(memory_format=torch.channels_last)
     times = part_times(detector._pipeline.network, canvas, given.rounds)
     works = part_works(detector.record.architecture, canvas)
-    peaks = Peaks(flop=stages["peaks"]["flop_per_s"], moved=stages["peaks"]["bytes_per_s"])
+    flop = max(stages["peaks"]["flop_per_s"], measure_flop(detector.device, detector.dtype))
+    peaks = Peaks(flop=flop, moved=stages["peaks"]["bytes_per_s"])
     parts = [row(name, times[name], works[name], peaks, given.batch) for name in works]
     show("stage", [{"part": r["stage"], **r} for r in stages["stages"]])
     show("part of the network", parts)

@@ -183,18 +183,20 @@ def measure(detector: Detector, sources: list[Source], options: BenchmarkOptions
     import torch
 
     from cornernet.inference.machine import peak_device_bytes, peak_process_bytes
-    from cornernet.inference.roofline import Peaks, measure_copy, measure_peaks
+    from cornernet.inference.roofline import Peaks, measure_copy, measure_flop
     from cornernet.inference.timing import WHOLE, plan, stage_work, time_stages, time_whole
 
+    device, dtype, cpu = detector.device, detector.dtype, torch.device("cpu")
     batches = plan(detector, sources, options.batch)
     repeats = {"rounds": options.rounds, "warmup": options.warmup}
     with progress("rounds", 2 * (options.rounds + options.warmup)) as step:
-        times = time_stages(detector, batches, **repeats, step=step)
-        times[WHOLE] = time_whole(detector, sources, batch=options.batch, workers=options.workers, **repeats, step=step)
-    memory = {"process": peak_process_bytes(), "device": peak_device_bytes(detector.device)}
-    peaks = measure_peaks(detector.device, detector.dtype)
-    cpu = torch.device("cpu")
-    host = peaks if detector.device == cpu else Peaks(flop=math.inf, moved=measure_copy(cpu))
+        whole = time_whole(detector, sources, batch=options.batch, workers=options.workers, **repeats, step=step)
+        memory = {"process": peak_process_bytes(), "device": peak_device_bytes(device)}  # before peaks need some
+        before = measure_flop(device, dtype)
+        times = {**time_stages(detector, batches, **repeats, step=step), WHOLE: whole}
+    # Measured again, since what else a machine does comes and goes.
+    peaks = Peaks(flop=max(before, measure_flop(device, dtype)), moved=measure_copy(device))
+    host = peaks if device == cpu else Peaks(flop=math.inf, moved=measure_copy(cpu))
     return {
         "pictures": len(sources),
         "sizes": sorted({p.picture for b in batches for p in b.placements}),

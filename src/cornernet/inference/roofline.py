@@ -135,11 +135,11 @@ def batch_work(
     }
 
 
-def measure_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
-    """Peaks of a device, measured in a few seconds: of a matrix product or a convolution, and of a copy in memory.
+def measure_flop(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of a large matrix product or convolution, measured in about a second.
 
     The faster of the two counts, since convolutions may use number formats (TF32) and algorithms of their own. Even so
-    a convolution may beat the peak: some algorithms need fewer operations than are counted.
+    a convolution may beat it: some algorithms need fewer operations than are counted.
 
     Args:
         device: Which.
@@ -148,12 +148,12 @@ def measure_peaks(device: torch.device, dtype: torch.dtype) -> Peaks:
     on_cpu = device.type == "cpu"
     with torch.inference_mode():
         product = _product_rate(2048 if on_cpu else 8192, device, dtype)
-        convolution = _convolution_rate(1 if on_cpu else 8, device, dtype)
-    return Peaks(flop=max(product, convolution), moved=measure_copy(device, 1 << 28 if on_cpu else 1 << 30))
+        return max(product, _convolution_rate(1 if on_cpu else 8, device, dtype))
 
 
-def measure_copy(device: torch.device, size: int = 1 << 28) -> float:
-    """Bytes per second, read and written, of a copy of `size` bytes within a device's memory."""
+def measure_copy(device: torch.device) -> float:
+    """Bytes per second, read and written, of a copy within a device's memory that is far larger than its caches."""
+    size = 1 << 28 if device.type == "cpu" else 1 << 30
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
     return rate(lambda: target.copy_(source), 2 * size, device)
