@@ -52,9 +52,14 @@ def test_the_folder_appears_at_the_end(tmp_path):
 
 def test_an_error_leaves_nothing(tmp_path):
     (tmp_path / "set").mkdir()
-    with pytest.raises(OSError, match="full"), new_dataset(tmp_path / "set") as root:
-        (root / "a").touch()
-        raise OSError("full")
+
+    def stop_half_way():
+        with new_dataset(tmp_path / "set") as root:
+            (root / "a").touch()
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        stop_half_way()
     assert [p.name for p in tmp_path.rglob("*")] == ["set"]
 
 
