@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from cornernet.data.augment import AugmentConfig
 from cornernet.data.batches import EpochSampler, TrainingLoader, TrainingPictures, collate
 from cornernet.data.coco import load_coco
+from cornernet.data.synth import ShapesConfig, make_shapes
 from cornernet.errors import ConfigError, DatasetError, ImageError
 from synthetic import synthetic_image
 
@@ -268,3 +271,31 @@ class TestLoader:
     def test_pictures_travel_to_workers(self, dataset):
         pictures = pictures_of(dataset)
         assert_same(pickle.loads(pickle.dumps(pictures))[2, 3], pictures[2, 3])
+
+
+AFTER_OPENCV = """
+import sys, time, cv2, numpy as np
+from cornernet.data.augment import AugmentConfig
+from cornernet.data.batches import EpochSampler, TrainingLoader, TrainingPictures
+from cornernet.data.coco import load_coco
+
+if __name__ == "__main__":
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)  # starts OpenCV's threads
+    time.sleep(1)  # which go to sleep
+    data = load_coco(sys.argv[1], "train")
+    pictures = TrainingPictures(data, AugmentConfig(size=(64, 64), border=16), seed=0, border_colour=(0, 0, 0))
+    loader = TrainingLoader(pictures, EpochSampler(len(pictures), batch_size=2, seed=0), workers=1)
+    print(sum(len(batch) for batch in loader), cv2.getNumThreads())
+"""
+
+
+def test_workers_start_after_opencv_used_its_threads(tmp_path):
+    """A forked worker once waited for threads that it had inherited asleep."""
+    make_shapes(tmp_path / "shapes", ShapesConfig(train=4, val=0, test=0, size=64, empty=0.0))
+    script = tmp_path / "loader.py"
+    script.write_text(AFTER_OPENCV, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "shapes")], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout.split() == ["4", "2"]

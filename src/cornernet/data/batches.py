@@ -302,7 +302,14 @@ class TrainingLoader(DataLoader[Sample]):
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        return _with_short_errors(super().__iter__())
+        # A forked worker inherits OpenCV's threads as they sleep, and would wait for them for ever: fork without any.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            batches = super().__iter__()
+        finally:
+            cv2.setNumThreads(threads)
+        return _with_short_errors(batches)
 
 
 def _start_worker(_: int) -> None:
