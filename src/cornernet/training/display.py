@@ -64,36 +64,36 @@ class _Lines(_Nothing):
 
 class _Bar(_Nothing):
     def __init__(self, epochs: int, total_steps: int, steps_done: int) -> None:
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.text import Text
 
         self._epochs = epochs
         self._console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            console=self._console,
-            redirect_stdout=sys.stdout.isatty(),
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
-        self._steps = self._bar.add_task("training", total=total_steps, completed=steps_done, numbers="")
-        self._look = self._bar.add_task("validating", total=None, visible=False, numbers="")
-        self._bar.start()
+        self._steps = self._bar.add_task("training", total=total_steps, completed=steps_done, left="")
+        self._look = self._bar.add_task("validating", total=None, visible=False, left="")
+        self._numbers = Text(no_wrap=False)
+        shown = Group(self._bar, self._numbers)
+        self._live = Live(shown, console=self._console, transient=True, redirect_stdout=sys.stdout.isatty())
+        self._live.start()
 
     def train(self, values: Mapping[str, float], step: int, seconds_left: float) -> None:
         text = f"epoch {values['epoch']:.0f}/{self._epochs}"
-        shown = f"{numbers(values)}, {_duration(seconds_left)} left"
-        self._bar.update(self._steps, completed=step, description=text, numbers=shown)
+        self._bar.update(self._steps, completed=step, description=text, left=f"{_duration(seconds_left)} left")
+        self._numbers.plain = numbers(values)
 
     def look(self, done: int, total: int) -> None:
         self._bar.update(self._look, completed=done, total=total, visible=done < total)
 
     def say(self, text: str) -> None:
-        self._console.print(f"cornernet: {text}", markup=False, highlight=False)
+        self._console.print(f"cornernet: {text}", markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        self._bar.stop()
+        self._live.stop()
 
 
 def numbers(values: Mapping[str, float]) -> str:

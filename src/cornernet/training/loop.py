@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ from cornernet.training.module import TERMS, mean_over_processes
 from cornernet.training.recipe import Recipe
 from cornernet.training.schedule import lr_factor
 from cornernet.weights.record import ModelRecord
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +212,15 @@ class Epoch:
 
 
 def memory() -> dict[str, float]:
-    """The most memory the accelerator's tensors took so far, where the device tells."""
+    """The most memory so far: of tensors on the accelerator, or else of this process, where the system tells."""
     device = torch.accelerator.current_accelerator(check_available=True)
-    if device is None:
-        return {}
-    module = torch.get_device_module(device)
-    return {"memory_gb": module.max_memory_allocated() / 1e9} if hasattr(module, "max_memory_allocated") else {}
+    module: Any = torch.get_device_module(device) if device else None
+    if hasattr(module, "max_memory_allocated"):
+        return {"memory_gb": module.max_memory_allocated() / 1e9}
+    if device is None and resource is not None:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}
+    return {}
 
 
 def _named_failures(batches: Iterator[Batch]) -> Iterator[Batch]:
