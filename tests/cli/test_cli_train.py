@@ -74,7 +74,7 @@ def test_a_run_and_going_on_with_it(capsys, tmp_path, monkeypatch):
     best = tmp_path / "runs" / "train" / "demo" / "weights" / "best"
     assert "now: cornernet predict PICTURES --weights runs" in captured.err
     assert (best / "model.safetensors").exists()
-    assert "learning rate 0.00025: 0.002 is meant for 16 pictures a step" in captured.err
+    assert "learning rate 0.0005: 0.002 is meant for 8 pictures a step" in captured.err
     assert main(["train", "--resume", "--epochs", "2", "--device", "cpu"]) == 0
     assert "epoch 2:" in capsys.readouterr().err
     assert main(["train", "--resume", "demo", "--device", "cpu"]) == 0
