@@ -67,7 +67,19 @@ def test_failures_end_with_1(capsys, tmp_path, monkeypatch):
 def test_a_run_and_going_on_with_it(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_shapes("shapes", ShapesConfig(train=8, val=2, test=0, size=64))
-    run = ["--batch", "2", "--device", "cpu", "--workers", "0", "--run.drawn", "1", "--run.val_every", "1"]
+    run = [
+        "--batch",
+        "2",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        "--run.drawn",
+        "1",
+        "--run.val_every",
+        "1",
+        "--optimiser.lr=0.002",
+    ]
     assert main(["train", "--recipe", "demo", "--data", "shapes", "--epochs", "1", *run, *TINY]) == 0
     captured = capsys.readouterr()
     assert "AP50" in captured.out
