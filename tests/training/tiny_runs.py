@@ -14,8 +14,8 @@ from cornernet.training.run import train
 TINY = (
     "model.channels=8,8", "model.blocks=1,1", "model.stem_channels=8", "model.feature_channels=8",
     "model.pool_channels=8", "model.head_channels=8", "augment.size=64,64", "augment.border=16", "data.workers=0",
-    "train.batch=2", "optimiser.base_batch=2", "optimiser.lr=0.002", "schedule.epochs=2", "schedule.warmup=5", "run.log_steps=1",
-    "run.val_every=1", "run.val_batch=2", "run.drawn=2",
+    "train.batch=2", "optimiser.base_batch=2", "optimiser.lr=0.002", "schedule.epochs=2", "schedule.warmup=5",
+    "run.log_steps=1", "run.val_every=1", "run.val_batch=2", "run.drawn=2",
 )  # fmt: skip
 LOSSES = ("step", "det", "pull", "push", "off", "grad_norm", "lr")
 CPU = Machine(device="cpu")
