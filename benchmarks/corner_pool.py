@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.report import environment, save
+from benchmarks.report import save
+from cornernet.inference.machine import describe
 from cornernet.ops.corner_pool import Direction, corner_pool, portable
 
 DIRECTIONS: tuple[Direction, ...] = ("top", "left", "bottom", "right")
@@ -142,7 +143,9 @@ def main() -> None:
     title = f"corner pooling of {'x'.join(map(str, args.shape))} {args.dtype} on {args.device}, in clones"
     Console(width=140).print(table(found, title))
     settings = {"shape": list(args.shape), "dtype": args.dtype, "rounds": args.rounds}
-    save(args.json, environment(args.threads) | settings | {"timings": [dataclasses.asdict(t) for t in found]})
+    save(
+        args.json, describe(torch.device(args.device)) | settings | {"timings": [dataclasses.asdict(t) for t in found]}
+    )
 
 
 if __name__ == "__main__":

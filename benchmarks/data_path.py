@@ -20,10 +20,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from benchmarks.predict import Worker
-from benchmarks.report import environment, save
+from benchmarks.report import save
 from cornernet.data.images import list_images, read_image
+from cornernet.inference.machine import describe
 
 BOXES = 7
 """Boxes of each picture, as in COCO on average."""
@@ -53,7 +55,7 @@ def main() -> None:
             worker.close()
     result = {"kib_a_picture": kib, **summary(rounds, {name: worker.ready for name, worker in workers.items()})}
     print(json.dumps(result, indent=1))
-    save(options.json, {**environment(1), **result})
+    save(options.json, {**describe(torch.device("cpu")), "threads": 1, **result})
 
 
 def write_dataset(root: Path, source: Path | None, count: int) -> int:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.report import environment, save
+from benchmarks.report import save
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import choose_device, choose_dtype, prepare
 from cornernet.inference.roofline import synchronize
@@ -51,7 +51,7 @@ def main() -> None:
     rows = [row(name, times, options.batch) | {"difference": differences[name]} for name in forms]
     setting = {name: getattr(options, name) for name in ("architecture", "size", "batch", "dtype", "rounds")}
     show(rows, f"{options.architecture}, {options.batch} x {options.size[0]} x {options.size[1]}, {options.dtype}")
-    save(options.json, environment(options.threads) | describe(device) | setting | {"forms": rows})
+    save(options.json, describe(device) | setting | {"forms": rows})
 
 
 def make_forms(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> Forms:

@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.report import environment, save
+from benchmarks.report import save
 from cornernet.corners.decode import decode
 from cornernet.corners.peaks import Peaks
+from cornernet.inference.machine import describe
 from cornernet.ops.soft_nms import SoftNMSConfig, soft_nms
 from cornernet.ops.soft_nms.portable import soft_nms_portable
 from cornernet.structures.maps import CornerMaps
@@ -55,7 +56,7 @@ def main() -> None:
     show(rows, f"ms a batch on {device}: median (fastest to slowest) of {options.rounds}")
     save(
         options.json,
-        {**environment(max(options.threads)), "unit": "ms a batch", "rounds": options.rounds, "rows": rows},
+        {**describe(device), "unit": "ms a batch", "rounds": options.rounds, "rows": rows},
     )
 
 

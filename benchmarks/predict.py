@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.report import environment, save
+from benchmarks.report import save
 from cornernet import build_model
+from cornernet.inference.machine import describe
 from cornernet.weights.keymaps import to_mmdetection
 
 
@@ -53,7 +54,10 @@ def main() -> None:
             worker.close()
     result = summary(rounds, {name: worker.ready for name, worker in workers.items()})
     print(json.dumps(result, indent=1))
-    save(options.json, {**environment(options.threads), "picture": list(options.size), **result})
+    save(
+        options.json,
+        {**describe(torch.device("cpu")), "threads": options.threads, "picture": list(options.size), **result},
+    )
 
 
 class Worker:

@@ -1,7 +1,6 @@
 """The same work as `reference_worker`, by this package: one prediction per line read from stdin."""
 
 import json
-import resource
 import sys
 import time
 
@@ -10,6 +9,7 @@ import torch
 
 import cornernet
 from cornernet import Detector
+from cornernet.inference.machine import peak_process_bytes
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         start = time.perf_counter()
         found = detector.predict(rgb)
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = (peak_process_bytes() or 0) / 2**20
         result = {"seconds": seconds, "peak_mib": peak, "scores": found.scores[:5].tolist(), "n": len(found)}
         print(json.dumps(result), flush=True)
 

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.report import environment, save
+from benchmarks.report import save
 from cornernet.cli.benchmark import BenchmarkOptions, find_pictures, load, measure
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import prepare
@@ -43,7 +43,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     options = BenchmarkOptions(
         random=given.architecture, size=tuple(given.size), batch=given.batch, device=given.device, dtype=given.dtype,
-        rounds=given.rounds,
+        mode="eager", rounds=given.rounds,
     )  # fmt: skip
     detector = load(options)
     stages = measure(detector, find_pictures(options), options)
@@ -57,7 +57,7 @@ def main() -> None:
     show("stage", [{"part": r["stage"], **r} for r in stages["stages"]])
     show("part of the network", parts)
     setting = {name: getattr(given, name) for name in ("architecture", "batch", "dtype", "rounds")}
-    save(given.json, environment(given.threads) | describe(detector.device) | setting | stages | {"parts": parts})
+    save(given.json, describe(detector.device) | setting | stages | {"parts": parts})
 
 
 def parts_of(config: CornerNetConfig) -> list[tuple[str, str]]:

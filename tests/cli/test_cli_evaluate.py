@@ -152,7 +152,7 @@ def test_plots_without_matplotlib(dataset, evaluate, capsys, monkeypatch):
     def absent():
         raise MissingExtraError("matplotlib", "plots", "drawing")
 
-    monkeypatch.setattr("cornernet.evaluation.plots.require_plots", absent)
+    monkeypatch.setattr("cornernet.structures.figures.require_plots", absent)
     dataset([box(7, 1)])
     assert evaluate("--plots") == 1
     assert "cornernet[plots]" in capsys.readouterr().err

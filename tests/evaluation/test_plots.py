@@ -13,7 +13,8 @@ from coco_cases import make_dataset, make_results, random_case
 from cornernet.errors import MissingExtraError
 from cornernet.evaluation.coco_ap import evaluate_boxes
 from cornernet.evaluation.confusion import ConfusionMatrix, confusion_matrix
-from cornernet.evaluation.plots import plot_confusion, plot_pr_curves, require_plots
+from cornernet.evaluation.plots import plot_confusion, plot_pr_curves
+from cornernet.structures.figures import require_plots
 
 
 def ink(path: Path) -> np.ndarray:

@@ -176,7 +176,7 @@ def can_plot(wanted: bool | None) -> bool:
     """
     if wanted is False:
         return False
-    from cornernet.evaluation.plots import require_plots
+    from cornernet.structures.figures import require_plots
 
     try:
         require_plots()

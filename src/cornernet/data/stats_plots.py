@@ -9,8 +9,7 @@ import numpy as np
 
 from cornernet.data.coco import CocoDataset
 from cornernet.data.stats import LARGE_AREA, SMALL_AREA, BoxTable, DatasetStats
-from cornernet.errors import MissingExtraError
-from cornernet.structures.files import atomic_path
+from cornernet.structures.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,14 +31,8 @@ def plot_stats(dataset: CocoDataset, stats: DatasetStats, path: Path) -> None:
         MissingExtraError: Without matplotlib (extra `plots`).
         OSError: When the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure  # by itself it draws with Agg and keeps no global state
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plots", "drawing a dataset's numbers") from error
-
+    figure = new_figure((15, 9), w_pad=0.12, h_pad=0.12)
     table = BoxTable.of(dataset)
-    figure = Figure(figsize=(15, 9), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
     classes, sizes, counts, aspects, pictures, collisions = figure.subplots(2, 3).ravel()
     _draw_classes(classes, stats)
     _draw_sizes(sizes, table, stats)
@@ -54,8 +47,7 @@ def plot_stats(dataset: CocoDataset, stats: DatasetStats, path: Path) -> None:
             axes.spines[side].set_visible(False)
     title = f"{dataset.root.resolve().name} {stats.split}: {stats.pictures} pictures, {stats.boxes} boxes"
     figure.suptitle(title, fontsize=14, fontweight="bold", parse_math=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    save_figure(figure, path)
 
 
 def _draw_classes(axes: Axes, stats: DatasetStats) -> None:

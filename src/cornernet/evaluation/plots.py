@@ -8,31 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cornernet.errors import MissingExtraError
 from cornernet.evaluation.coco_ap import Evaluation
 from cornernet.evaluation.confusion import ConfusionMatrix
-from cornernet.structures.files import atomic_path
+from cornernet.structures.figures import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _NAMED = 10  # curves that have a colour and a name each
 _NUMBERED = 21  # cells a side up to which a matrix has room for numbers
 _LABELLED = 150  # cells a side up to which each has room for its name
 _MEANS = (("IoU 0.50", "AP50", "#0072b2"), ("IoU 0.75", "AP75", "#d55e00"), ("IoU 0.50:0.95", "AP", "#222222"))
-
-
-def require_plots() -> None:
-    """Finds out whether pictures can be drawn, before the long work that leads to them.
-
-    Raises:
-        MissingExtraError: Without matplotlib (extra `plots`).
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "plots", "drawing an evaluation") from error
 
 
 def plot_pr_curves(evaluation: Evaluation, path: Path) -> None:
@@ -48,7 +34,7 @@ def plot_pr_curves(evaluation: Evaluation, path: Path) -> None:
         MissingExtraError: Without matplotlib (extra `plots`).
         OSError: When the file cannot be written.
     """
-    figure = _figure((13, 5.6))
+    figure = new_figure((13, 5.6))
     left, right = figure.subplots(1, 2)
     _draw_means(left, evaluation)
     _draw_classes(right, evaluation)
@@ -58,7 +44,7 @@ def plot_pr_curves(evaluation: Evaluation, path: Path) -> None:
         axes.set_axisbelow(True)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(matrix: ConfusionMatrix, path: Path) -> None:
@@ -78,13 +64,13 @@ def plot_confusion(matrix: ConfusionMatrix, path: Path) -> None:
     shares = matrix.normalized()
     count = len(shares)
     side = float(np.clip(0.62 * count, 3.2, 16))
-    figure = _figure((side + 3, side + 2))
+    figure = new_figure((side + 3, side + 2))
     axes = figure.subplots()
     _draw_cells(axes, shares)
     _label_cells(axes, [_shortened(name) for name in (*matrix.names, "background")], side)
     axes.set(xlabel="detected", ylabel="annotated")
     axes.set_title(f"share of each row (IoU {matrix.iou:g}, score {matrix.score:g})")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_cells(axes: Axes, shares: NDArray[np.float64]) -> None:
@@ -152,15 +138,3 @@ def _draw_classes(axes: Axes, evaluation: Evaluation) -> None:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:23]}…"
-
-
-def _figure(inches: tuple[float, float]) -> Figure:
-    require_plots()
-    from matplotlib.figure import Figure  # by itself it draws with Agg and keeps no global state
-
-    return Figure(figsize=inches, dpi=120, layout="constrained")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)

@@ -18,12 +18,14 @@ from cornernet.evaluation.plots import plot_confusion, plot_pr_curves
 from cornernet.evaluation.report import write_class_csv, write_metrics_json
 from cornernet.structures.classes import Classes
 from cornernet.structures.detections import Detections
-from cornernet.structures.files import atomic_path, write_atomic
+from cornernet.structures.figures import new_figure, save_figure
+from cornernet.structures.files import write_atomic
 from cornernet.training.logs import read_csv
 from cornernet.training.module import TERMS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DETECTIONS = "detections.json"
 _DRAWN_FROM = 0.3  # the least score of a box that is drawn
@@ -69,34 +71,28 @@ def plot_curves(folder: Path) -> None:
     (folder / "plots").mkdir(exist_ok=True)
     train, val = read_csv(folder / "train.csv"), read_csv(folder / "val.csv")
     if train:
-        axes, save = _axes(folder / "plots" / "losses.png")
+        figure, axes = _axes()
         steps = [row["step"] for row in train]
         for name in TERMS:
             axes.plot(steps, [max(row[name], 1e-6) for row in train], label=name, linewidth=1.4)
         axes.set(xlabel="step", ylabel="loss", yscale="log")
-        save()
+        axes.legend(frameon=False)
+        save_figure(figure, folder / "plots" / "losses.png")
     if val:
-        axes, save = _axes(folder / "plots" / "ap.png")
+        figure, axes = _axes()
         epochs = [row["epoch"] for row in val]
         for name in ("AP", "AP50", "AP75"):
             axes.plot(epochs, [row[name] for row in val], label=name, marker=".", linewidth=1.4)
         axes.set(xlabel="epoch", ylabel="average precision", ylim=(0, 1))
-        save()
-
-
-def _axes(path: Path) -> tuple[Axes, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 4.6), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    axes.grid(alpha=0.25, linewidth=0.6)
-
-    def save() -> None:
         axes.legend(frameon=False)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary)
+        save_figure(figure, folder / "plots" / "ap.png")
 
-    return axes, save
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = new_figure((7.5, 4.6))
+    axes: Axes = figure.subplots()
+    axes.grid(alpha=0.25, linewidth=0.6)
+    return figure, axes
 
 
 def _draw(folder: Path, val: CocoDataset, results: Sequence[dict[str, Any]], count: int) -> None:
