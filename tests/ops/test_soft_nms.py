@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from made_boxes import made
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -56,15 +57,6 @@ def assert_same(kept: Kept, expected: list[list[tuple[int, float]]]) -> None:
         np.testing.assert_allclose(kept.scores[n, :count].numpy(), [s for _, s in want], rtol=2e-5)
         assert (kept.index[n, count:] == -1).all()
         assert (kept.scores[n, count:] == -1).all()
-
-
-def made(n: int, m: int, classes: int, seed: int = 0, side: float = 400) -> tuple[Tensor, Tensor, Tensor]:
-    """Random boxes; no two scores alike."""
-    g = torch.Generator().manual_seed(seed)
-    xy = torch.rand(n, m, 2, generator=g) * side
-    boxes = torch.cat([xy, xy + torch.rand(n, m, 2, generator=g) * side / 2], -1)
-    scores = torch.stack([torch.randperm(m, generator=g) + 1.0 for _ in range(n)]) / max(m, 1)
-    return boxes, scores, torch.randint(0, classes, (n, m), generator=g)
 
 
 @st.composite

@@ -12,13 +12,12 @@ stores the input, which a ReLU before it stores as well, and the output: no indi
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cornernet.ops.available import has_triton
 from cornernet.ops.corner_pool import cpu, portable
 
 
@@ -46,7 +45,7 @@ def _pool_backward_cpu(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> 
 
 @pool.register_kernel("cuda")
 def _pool_cuda(x: Tensor, direction: str) -> Tensor:
-    if not _has_triton():
+    if not has_triton():
         return _pool_portable(x, direction)
     from cornernet.ops.corner_pool import triton_kernels
 
@@ -55,7 +54,7 @@ def _pool_cuda(x: Tensor, direction: str) -> Tensor:
 
 @pool_backward.register_kernel("cuda")
 def _pool_backward_cuda(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
-    if not _has_triton():
+    if not has_triton():
         return _pool_backward_portable(grad, x, out, direction)
     from cornernet.ops.corner_pool import triton_kernels
 
@@ -93,8 +92,3 @@ def _pool_portable(x: Tensor, direction: str) -> Tensor:
 def _pool_backward_portable(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
     grad_x = portable.backward(grad.contiguous(), x.contiguous(), out.contiguous(), direction)
     return torch.empty_like(x).copy_(grad_x)
-
-
-@functools.cache
-def _has_triton() -> bool:
-    return importlib.util.find_spec("triton") is not None

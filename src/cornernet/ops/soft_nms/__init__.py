@@ -6,10 +6,13 @@ and the rounding are those of the implementation that CornerNet's published resu
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from cornernet.errors import ConfigError
+from cornernet.ops.available import has_triton
 from cornernet.ops.soft_nms.host import soft_nms_host
 from cornernet.ops.soft_nms.portable import soft_nms_portable
 from cornernet.ops.soft_nms.types import Kept, SoftNMSConfig
@@ -54,7 +57,19 @@ def soft_nms(
     if min(max_det, scores.shape[1]) == 0:
         nothing = scores.new_zeros((len(scores), 0))
         return Kept(nothing.long(), nothing, nothing.long().sum(1))
-    # A traced, exported or fake tensor says it is on the CPU, but has no numbers to look at.
-    on_host = boxes.device.type == "cpu" and type(boxes) is Tensor and not torch.compiler.is_compiling()
-    backend = soft_nms_host if on_host else soft_nms_portable
-    return backend(boxes, scores, labels, config, max_det)
+    return _backend(boxes)(boxes, scores, labels, config, max_det)
+
+
+def _backend(boxes: Tensor) -> Callable[[Tensor, Tensor, Tensor, SoftNMSConfig, int], Kept]:
+    """What these boxes are quickest with."""
+    # A traced, exported or fake tensor names a device, but has no numbers there to look at.
+    if type(boxes) is not Tensor or torch.compiler.is_compiling():
+        return soft_nms_portable
+    if boxes.device.type == "cpu":
+        return soft_nms_host
+    if boxes.device.type == "cuda" and has_triton():
+        from cornernet.ops.soft_nms import triton_kernel
+
+        if boxes.shape[1] <= triton_kernel.MOST_ENTRIES:
+            return triton_kernel.soft_nms_triton
+    return soft_nms_portable
