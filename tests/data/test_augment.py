@@ -1,6 +1,7 @@
 """Crops against MMDetection's results, against the recipe's distributions, and pictures against their boxes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,19 @@ class TestDrawnCrops:
     def test_flips_are_half(self):
         flips = sum(crop.flipped for crop in draws(4000, (480, 640), NONE))
         assert stats.binomtest(flips, 4000, 0.5).pvalue > 0.001
+        assert not any(crop.flipped_vertically for crop in draws(400, (480, 640), NONE))  # not in the recipe
+
+    def test_vertical_flips_are_as_many_as_asked_for_and_independent(self):
+        config = replace(RECIPE, flip_vertical=0.25)
+        crops = draws(4000, (480, 640), NONE, config)
+        assert stats.binomtest(sum(crop.flipped_vertically for crop in crops), 4000, 0.25).pvalue > 0.001
+        both = sum(crop.flipped and crop.flipped_vertically for crop in crops)
+        assert stats.binomtest(both, 4000, 0.125).pvalue > 0.001
+
+    def test_at_another_scale_crops_show_as_much_of_the_resized_picture(self):
+        config = AugmentConfig(size=(100, 200), ratios=(0.5, 1.0), border=16).at_scale(0.5)
+        assert config == AugmentConfig(size=(100, 200), ratios=(1.0, 2.0), border=32)
+        assert RECIPE.at_scale(1.0) == RECIPE
 
     def test_a_box_decides_over_crops_as_rejection_does(self):
         """Ratio and centre are even over all that hold a box's centre, but for tries that found none (rare here)."""
@@ -166,9 +180,10 @@ class TestPicturesAndBoxesMoveTogether:
         (x0, x1), (y0, y1) = found
         return np.array([x0, y0, x1, y1])
 
+    @pytest.mark.parametrize("upright", [True, False])
     @pytest.mark.parametrize("flipped", [False, True])
     @pytest.mark.parametrize("ratio", RECIPE.ratios)
-    def test_every_ratio(self, ratio, flipped):
+    def test_every_ratio(self, ratio, flipped, upright):
         rng = np.random.default_rng(int(ratio * 10))
         side = int(511 * ratio)
         for _ in range(12):
@@ -178,14 +193,22 @@ class TestPicturesAndBoxesMoveTogether:
             picture = np.zeros((height, width, 3), np.uint8)
             picture[y : y + h, x : x + w] = 255
             cx, cy = rng.integers((x, y), (x + w, y + h))
-            crop = Crop(left=cx - side // 2, top=cy - side // 2, width=side, height=side, flipped=flipped)
+            crop = Crop(
+                left=cx - side // 2,
+                top=cy - side // 2,
+                width=side,
+                height=side,
+                flipped=flipped,
+                flipped_vertically=not upright,
+            )
             moved, kept = crop_boxes(boxes_of([x, y, x + w, y + h]), crop, (511, 511))
             if kept.any():
                 shown = crop_picture(picture, crop, (511, 511), (0, 0, 0))
                 assert np.abs(self.edges(shown) - moved[0]).max() <= 1
 
+    @pytest.mark.parametrize("upright", [True, False])
     @pytest.mark.parametrize("flipped", [False, True])
-    def test_what_shows_the_picture(self, flipped):
+    def test_what_shows_the_picture(self, flipped, upright):
         rng = np.random.default_rng(0)
         for _ in range(30):
             height, width = rng.integers(3, 700, 2)
@@ -196,6 +219,7 @@ class TestPicturesAndBoxesMoveTogether:
                 width=side,
                 height=side,
                 flipped=flipped,
+                flipped_vertically=not upright,
             )
             shown = crop_picture(np.full((height, width, 3), 255, np.uint8), crop, (511, 511), (0, 0, 0))
             x0, y0, x1, y1 = visible_part(crop, (height, width), (511, 511))

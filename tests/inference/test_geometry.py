@@ -54,6 +54,12 @@ def test_boxes_find_their_way_back(height, width, scale, flipped):
     assert np.allclose(back[0, 0], box, atol=1e-3)
 
 
+def test_the_weights_own_scale_comes_on_top_of_the_view_s():
+    assert place((480, 640), "multiple128", scale=0.5).resized == (240, 320)
+    assert place((480, 640), "multiple128", scale=0.5).canvas == (256, 384)
+    assert place((480, 640), "multiple128", View(scale=2), scale=0.5) == place((480, 640), "multiple128")
+
+
 def test_origins_are_x_then_y():
     assert origins([place((480, 640), "or127")], torch.device("cpu")).tolist() == [[63.0, 15.0]]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -54,6 +55,15 @@ def test_the_config_is_what_the_format_says(folder: Path) -> None:
     assert content["classes"] == [{"id": 3, "name": "Katze"}, {"id": 90, "name": "狗"}]
     assert content["architecture"]["channels"] == [4, 8]
     assert content["preprocessing"]["channel_order"] == "bgr"
+
+
+def test_a_scale_is_kept_and_folders_from_before_there_was_one_are_read(folder: Path, tmp_path: Path) -> None:
+    content = json.loads(json.dumps(record_to_json(RECORD)))
+    del content["preprocessing"]["scale"]
+    assert record_from_json(content) == RECORD
+    halved = dataclasses.replace(RECORD, preprocessing=dataclasses.replace(PRINCETON, scale=0.5))
+    write_native(tmp_path / "halved", halved, STATE, card="")
+    assert read_native(tmp_path / "halved")[0] == halved
 
 
 def test_tensors_that_are_not_contiguous_can_be_written(tmp_path: Path) -> None:
@@ -124,6 +134,8 @@ def without(*path: str | int) -> dict[str, Any]:
         (edited("preprocessing", "mean", to=[1, 2]), "mean"),
         (edited("preprocessing", "mean", to="abc"), "mean"),
         (edited("preprocessing", "std", to=[1, 2, 0]), "std"),
+        (edited("preprocessing", "scale", to="half"), "preprocessing.scale to be a number"),
+        (edited("preprocessing", "scale", to=0), "scale in 0.1..4"),
         (edited("preprocessing", "channel_order", to="rbg"), "channel_order"),
         (edited("preprocessing", "canvas", to=["or127"]), "canvas"),
         (edited("classes", to={}), "classes to be a list"),

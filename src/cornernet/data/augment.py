@@ -7,7 +7,7 @@ generator that is passed in, and every choice that is made is drawn here: pixels
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -32,6 +32,8 @@ class AugmentConfig:
         ratios: The crop is `size` times one of these, drawn evenly, rounded down; it is then resized to `size`.
         border: The crop's centre keeps this distance in pixels to the picture's edges, halved until there is room.
         flip: Probability that the picture is mirrored left to right.
+        flip_vertical: Probability that it is mirrored top to bottom: for pictures without an up, such as those taken
+            from above or through a microscope.
         colour: Probability of each of brightness, contrast, saturation and hue; 0 leaves colours alone.
         brightness: Added to each channel: -brightness..brightness, on the 0..255 scale.
         contrast: Range of the factor of each channel; drawn evenly, it comes before saturation and hue or after.
@@ -47,6 +49,7 @@ class AugmentConfig:
     ratios: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
     border: int = 128
     flip: float = 0.5
+    flip_vertical: float = 0.0
     colour: float = 0.5
     brightness: float = 32.0
     contrast: tuple[float, float] = (0.5, 1.5)
@@ -63,13 +66,25 @@ class AugmentConfig:
             raise ConfigError(f"expected ratios from crops of 2 pixels up to 16 times the size, got {self.ratios}")
         if not isinstance(self.border, int) or self.border < 0:
             raise ConfigError(f"expected border as a whole number of pixels from 0 up, got {self.border!r}")
-        for name, largest in (("flip", 1), ("colour", 1), ("swap", 1), ("brightness", 255), ("hue", 180)):
+        for name, largest in (
+            ("flip", 1),
+            ("flip_vertical", 1),
+            ("colour", 1),
+            ("swap", 1),
+            ("brightness", 255),
+            ("hue", 180),
+        ):
             if not 0 <= getattr(self, name) <= largest:
                 raise ConfigError(f"expected {name} in 0..{largest}, got {getattr(self, name)!r}")
         for name in ("contrast", "saturation"):
             span = getattr(self, name)
             if len(span) != 2 or not 0 <= span[0] <= span[1] <= 16:
                 raise ConfigError(f"expected {name} as two factors, low and high, in 0..16, got {span}")
+
+    def at_scale(self, scale: float) -> AugmentConfig:
+        """The same samples out of pictures that are yet to be resized by `scale`."""
+        ratios = tuple(ratio / scale for ratio in self.ratios)
+        return replace(self, ratios=ratios, border=round(self.border / scale))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +97,7 @@ class Crop:
         width: Its columns.
         height: Its rows.
         flipped: Whether it is shown mirrored left to right.
+        flipped_vertically: Whether it is shown mirrored top to bottom.
     """
 
     left: int
@@ -89,12 +105,13 @@ class Crop:
     width: int
     height: int
     flipped: bool
+    flipped_vertically: bool = False
 
 
 def draw_crop(
     rng: np.random.Generator, size: tuple[int, int], boxes: NDArray[np.float32], config: AugmentConfig
 ) -> Crop:
-    """Draws a ratio and a centre until a box's centre lies in the crop, then whether it is flipped.
+    """Draws whether to flip, then a ratio and a centre until a box's centre lies in the crop.
 
     A ratio has 50 centres to try, then another is drawn, as in the recipe. The recipe goes on for ever; where 20
     ratios found nothing (a small object in a huge picture, or in a corner that `border` keeps every crop from), the
@@ -106,7 +123,7 @@ def draw_crop(
         boxes: (n, 4) xyxy in pixels of the picture, inside it.
         config: What to draw from.
     """
-    flipped = bool(rng.random() < config.flip)
+    flips = bool(rng.random() < config.flip), bool(rng.random() < config.flip_vertical)
     height, width = size
     border_y, border_x = inner_border(config.border, height), inner_border(config.border, width)
     middles = _middles(boxes)
@@ -115,16 +132,16 @@ def draw_crop(
         lefts = rng.integers(border_x, width - border_x, _CENTRES) - sides[0] // 2
         tops = rng.integers(border_y, height - border_y, _CENTRES) - sides[1] // 2
         if not len(boxes):
-            return _crop((lefts[0], tops[0]), sides, flipped)
+            return _crop((lefts[0], tops[0]), sides, flips)
         found = _inside(middles, (lefts[:, None], tops[:, None]), sides).any(1)
         if found.any():
             first = found.argmax()
-            return _crop((lefts[first], tops[first]), sides, flipped)
+            return _crop((lefts[first], tops[first]), sides, flips)
     sides = _draw_sides(rng, config)
     middle = middles[rng.integers(len(middles))]
     # Whole numbers with corner < middle < corner + side, of which there is one at least for sides from 2 up.
     left, top = rng.integers(np.floor(middle).astype(int) - sides + 1, np.ceil(middle).astype(int))
-    return _crop((left, top), sides, flipped)
+    return _crop((left, top), sides, flips)
 
 
 def inner_border(border: int, side: int) -> int:
@@ -153,8 +170,16 @@ def _inside(middles: NDArray[np.float32], corner: tuple[Any, Any], sides: tuple[
     return inside
 
 
-def _crop(corner: tuple[Any, Any], sides: tuple[int, int], flipped: bool) -> Crop:
-    return Crop(left=int(corner[0]), top=int(corner[1]), width=sides[0], height=sides[1], flipped=flipped)
+def _crop(corner: tuple[Any, Any], sides: tuple[int, int], flips: tuple[bool, bool]) -> Crop:
+    (left, top), (width, height), (flipped, flipped_vertically) = corner, sides, flips
+    return Crop(
+        left=int(left),
+        top=int(top),
+        width=width,
+        height=height,
+        flipped=flipped,
+        flipped_vertically=flipped_vertically,
+    )
 
 
 def crop_boxes(
@@ -176,6 +201,8 @@ def crop_boxes(
     points = (boxes[kept].reshape(-1, 2, 2) - np.array(corner)).clip(0, sides) * (np.array(size[::-1]) / sides)
     if crop.flipped:
         points[..., 0] = size[1] - points[:, ::-1, 0]
+    if crop.flipped_vertically:
+        points[..., 1] = size[0] - points[:, ::-1, 1]
     moved = points.astype(np.float32)
     has_area = (moved[:, 1] > moved[:, 0]).all(1)  # not where float32 is too coarse for a sliver
     kept[kept] = has_area
@@ -206,8 +233,9 @@ def crop_picture(
         pixels = cv2.copyMakeBorder(pixels, *margins, cv2.BORDER_CONSTANT, value=border_colour)  # type: ignore[assignment]
     if (crop.height, crop.width) != size:
         pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-    if crop.flipped:
-        pixels = cv2.flip(pixels, 1)  # type: ignore[assignment]
+    if crop.flipped or crop.flipped_vertically:
+        code = -1 if crop.flipped and crop.flipped_vertically else int(crop.flipped)  # -1 flips both ways, 0 rows
+        pixels = cv2.flip(pixels, code)  # type: ignore[assignment]
     return np.ascontiguousarray(pixels)
 
 
@@ -221,7 +249,11 @@ def visible_part(crop: Crop, picture_size: tuple[int, int], size: tuple[int, int
         (math.ceil(low * scale - 0.5), math.ceil(high * scale - 0.5))
         for low, high, scale in ((left, right, size[1] / crop.width), (top, bottom, size[0] / crop.height))
     )
-    return (size[1] - x1, y0, size[1] - x0, y1) if crop.flipped else (x0, y0, x1, y1)
+    if crop.flipped:
+        x0, x1 = size[1] - x1, size[1] - x0
+    if crop.flipped_vertically:
+        y0, y1 = size[0] - y1, size[0] - y0
+    return x0, y0, x1, y1
 
 
 def _overlap(crop: Crop, picture_size: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cornernet.data.batches import Batch
+from cornernet.structures.transfer import constants
 
 _BAND = 64
 """Rows changed at once on a CPU."""
@@ -86,7 +87,7 @@ def _all_at_once(batch: Batch, preprocessing: Normalisation) -> Tensor:
     pixels = pixels[torch.arange(count, device=device)[:, None], order] * contrast_last[:, None]
 
     mean, std, border = (
-        torch.tensor(values, device=device).view(3, 1, 1)
+        constants(values, device).view(3, 1, 1)
         for values in (preprocessing.mean, preprocessing.std, _border(preprocessing))
     )
     x0, y0, x1, y1 = batch.visible.T[:, :, None]

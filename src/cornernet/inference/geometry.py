@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cornernet.errors import ConfigError
+from cornernet.structures.transfer import constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class View:
     """One way of looking at a picture at test time.
 
     Attributes:
-        scale: Factor the picture is resized by first.
+        scale: Factor the picture is resized by first, on top of the weights' own scale.
         flipped: Whether it is mirrored left to right.
 
     Raises:
@@ -36,7 +37,7 @@ class Placement:
 
     Attributes:
         picture: Size of the original picture.
-        resized: Its size after the view's scale.
+        resized: Its size after the scale of the weights and of the view.
         canvas: Size of the network's input.
         visible: Rows and columns of the resized picture that the canvas shows: all of them, but for the last row or
             column of a side that `| 127` leaves as it is, which the reference loses, too.
@@ -59,13 +60,15 @@ def canvas_side(side: int, rule: str) -> int:
     return side | 127 if rule == "or127" else -(-side // 128) * 128
 
 
-def place(picture: tuple[int, int], rule: str, view: View = View()) -> Placement:
+def place(picture: tuple[int, int], rule: str, view: View = View(), *, scale: float = 1.0) -> Placement:
     """Centres a picture of (height, width) pixels on its canvas, rounding as the reference does.
+
+    The picture is resized by the weights' own `scale` times the view's.
 
     Source: MMDetection's `RandomCenterCropPad` in test mode (`test_pad_mode=["logical_or", 127]`), which follows
     Princeton's `crop_image`.
     """
-    resized = tuple(max(1, int(side * view.scale)) for side in picture)
+    resized = tuple(max(1, int(side * scale * view.scale)) for side in picture)
     canvas = tuple(canvas_side(side, rule) for side in resized)
     visible = tuple(min(side, side // 2 + c // 2) for side, c in zip(resized, canvas, strict=True))
     return Placement(
@@ -81,7 +84,7 @@ def place(picture: tuple[int, int], rule: str, view: View = View()) -> Placement
 
 def origins(placements: list[Placement], device: torch.device) -> Tensor:
     """(N, 2) float32: x and y of each picture's top-left corner on its canvas."""
-    return torch.tensor([[p.left, p.top] for p in placements], dtype=torch.float32, device=device)
+    return constants([[p.left, p.top] for p in placements], device)
 
 
 def to_picture(boxes: Tensor, placements: list[Placement]) -> Tensor:
@@ -90,9 +93,9 @@ def to_picture(boxes: Tensor, placements: list[Placement]) -> Tensor:
     A mirrored box is `width - x` (MMDetection's rule; Princeton's is one pixel less).
     """
     ratio = [[p.picture[1] / p.resized[1], p.picture[0] / p.resized[0]] * 2 for p in placements]
-    boxes = boxes * torch.tensor(ratio, dtype=torch.float32, device=boxes.device)[:, None]
+    boxes = boxes * constants(ratio, boxes.device)[:, None]
     if not placements or not placements[0].flipped:
         return boxes
-    width = torch.tensor([p.picture[1] for p in placements], dtype=torch.float32, device=boxes.device)[:, None]
+    width = constants([p.picture[1] for p in placements], boxes.device)[:, None]
     x0, y0, x1, y1 = boxes.unbind(-1)
     return torch.stack([width - x1, y0, width - x0, y1], dim=-1)

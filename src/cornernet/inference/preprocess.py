@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cornernet.inference.geometry import Placement
+from cornernet.structures.transfer import constants, to_device
 from cornernet.weights.record import Preprocessing
 
 
@@ -34,15 +35,14 @@ def to_canvas(
     Returns:
         (N, 3, H, W) canvases, channels-last in memory.
     """
-    mean = torch.tensor(preprocessing.mean, device=device)
-    std = torch.tensor(preprocessing.std, device=device)
+    mean, std = constants(preprocessing.mean, device), constants(preprocessing.std, device)
     # A border of the mean colour is 0 once normalised; a black one is black before normalising.
     border = torch.zeros(3, device=device) if preprocessing.border == "mean" else -mean / std
     height, width = placements[0].canvas
     canvas = torch.empty(len(pictures), height, width, 3, dtype=dtype, device=device)
     canvas[:] = border
     for cells, picture, place in zip(canvas, pictures, placements, strict=True):
-        pixels = torch.from_numpy(_resized(picture, place.resized)).to(device)
+        pixels = to_device(torch.from_numpy(_resized(picture, place.resized)), device)
         if place.flipped:
             pixels = pixels.flip(1)
         if preprocessing.channel_order == "bgr":

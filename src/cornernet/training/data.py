@@ -91,7 +91,7 @@ def training_loader(
     """
     pictures = TrainingPictures(
         dataset,
-        recipe.augment,
+        recipe.augment.at_scale(preprocessing.scale),
         seed=recipe.train.seed,
         border_colour=_border(preprocessing),
         keep_empty=recipe.data.keep_empty,

@@ -30,6 +30,7 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 CARD = "README.md"
 VERSION = 1
+_LATER = {"scale"}
 
 _LONGEST_CONFIG = 4_000_000
 _T = TypeVar("_T")
@@ -144,14 +145,21 @@ def record_from_json(content: object) -> ModelRecord:
 
 
 def _build(kind: Callable[..., _T], content: object, where: str) -> _T:
-    """A dataclass from a JSON object that has exactly its fields, each of the type of its default."""
+    """A dataclass from a JSON object that has exactly its fields, each of the type of its default.
+
+    Fields that came after the first version may be absent.
+    """
     defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    if isinstance(content, dict):
+        content = {name: defaults[name] for name in _LATER & defaults.keys()} | content
     values = _keys(content, where, tuple(defaults))
     for name, default in defaults.items():
         value = values[name]
         # By `type`, as JSON's true is a whole number to `isinstance`.
         if isinstance(default, tuple):
             wanted, fits = "a list of numbers", type(value) is list and all(type(v) in (int, float) for v in value)
+        elif isinstance(default, float):
+            wanted, fits = "a number", type(value) in (int, float)
         else:
             wanted, fits = "a text" if isinstance(default, str) else "a whole number", type(value) is type(default)
         if not fits:
