@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from cornernet.data.images import MAX_PIXELS, read_image
 from cornernet.errors import ConfigError, CornerNetError, ImageError
 from cornernet.inference.geometry import Placement, View
 from cornernet.inference.pipeline import BatchBoxes, Pipeline
-from cornernet.inference.prepare import choose_device, choose_dtype, prepare
+from cornernet.inference.prepare import Mode, choose_device, choose_dtype, choose_mode, prepare, runner
 from cornernet.inference.stream import Read, read_ahead, window_size, windows
 from cornernet.models.cornernet import CornerNet
 from cornernet.ops.soft_nms import SoftNMSConfig
@@ -53,6 +54,19 @@ class PlacedMaps:
     placement: Placement
 
 
+@dataclass(frozen=True)
+class _Launched:
+    """Pictures that are on their way through the network.
+
+    Attributes:
+        window: As they were read.
+        results: The boxes, on the device, of each batch, and which of the window's pictures these are.
+    """
+
+    window: list[Read]
+    results: list[tuple[list[int], BatchBoxes]]
+
+
 class Detector:
     """Finds objects in pictures with one set of weights.
 
@@ -65,6 +79,7 @@ class Detector:
         record: Architecture, preprocessing and classes of the weights.
         device: Where the network runs.
         dtype: What it computes in.
+        mode: How it is run.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class Detector:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        mode: Mode | None = None,
         decoding: DecodeConfig | None = None,
         soft_nms: SoftNMSConfig | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -85,12 +101,14 @@ class Detector:
             record: What its weights expect; `record.architecture` must be the model's.
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
+            mode: "eager", "graph" or "compile", see `cornernet.inference.prepare.Mode`; "graph" on CUDA and "eager"
+                elsewhere if None.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.
 
         Raises:
-            ConfigError: When the record is not the model's, or a device or dtype cannot be had.
+            ConfigError: When the record is not the model's, or a device, dtype or mode cannot be had.
         """
         if record.architecture != model.config:
             raise ConfigError(
@@ -99,9 +117,10 @@ class Detector:
         self.record = record
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
+        self.mode = choose_mode(mode, self.device)
         self.max_pixels = max_pixels
         self._pipeline = Pipeline(
-            network=prepare(model, self.device, self.dtype),
+            network=runner(prepare(model, self.device, self.dtype), self.mode, self.device),
             preprocessing=record.preprocessing,
             decoding=decoding or DecodeConfig(),
             nms=soft_nms or SoftNMSConfig(),
@@ -116,6 +135,7 @@ class Detector:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
+        mode: Mode | None = None,
         decoding: DecodeConfig | None = None,
         soft_nms: SoftNMSConfig | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -130,6 +150,8 @@ class Detector:
                 or a hub id ("user/repository").
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
+            mode: "eager", "graph" or "compile", see `cornernet.inference.prepare.Mode`; "graph" on CUDA and "eager"
+                elsewhere if None.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.
@@ -146,7 +168,14 @@ class Detector:
         if canvas is not None:
             record = replace(record, preprocessing=replace(record.preprocessing, canvas=canvas))
         return cls(
-            model, record, device=device, dtype=dtype, decoding=decoding, soft_nms=soft_nms, max_pixels=max_pixels
+            model,
+            record,
+            device=device,
+            dtype=dtype,
+            mode=mode,
+            decoding=decoding,
+            soft_nms=soft_nms,
+            max_pixels=max_pixels,
         )
 
     @overload
@@ -230,8 +259,15 @@ class Detector:
             raise ConfigError(f"expected conf between 0 and 1, got {conf}")
         views = make_views(scales, tta)
         reads = read_ahead(sources, lambda s: read_image(s, max_pixels=self.max_pixels), workers, ahead=workers + batch)
+        # A device works on one window while the host readies the next; a CPU would only make the first one wait.
+        ahead = 0 if self.device.type == "cpu" else 1
+        launched: deque[_Launched] = deque()
         for window in windows(reads, window_size(batch)):
-            yield from self._window(window, views, conf, max_det, batch, on_error)
+            launched.append(self._launch(window, views, max_det, batch))
+            if len(launched) > ahead:
+                yield from self._finish(launched.popleft(), conf, on_error)
+        while launched:
+            yield from self._finish(launched.popleft(), conf, on_error)
 
     def corner_maps(self, x: Any) -> PlacedMaps:
         """The network's maps of one picture (as `predict` takes it), to look at or to decode otherwise."""
@@ -241,33 +277,36 @@ class Detector:
             maps = self._pipeline.maps(self._pipeline.canvases([picture], placements))
         return PlacedMaps(maps.to(torch.device("cpu")), placements[0])
 
-    def _window(
-        self, window: list[Read], views: Sequence[View], conf: float, max_det: int, batch: int, on_error: OnError | None
-    ) -> Iterator[tuple[Picture, Detections]]:
-        """Detections of some pictures in their order, those of equal canvases together through the network."""
+    def _launch(self, window: list[Read], views: Sequence[View], max_det: int, batch: int) -> _Launched:
+        """Sends some pictures through the network, those of equal canvases together, and waits for no device."""
         groups: dict[tuple[tuple[int, int], ...], list[int]] = {}
         for i, read in enumerate(window):
             if read.picture is not None:
                 size = (read.picture.shape[0], read.picture.shape[1])
                 groups.setdefault(tuple(p.canvas for p in self._pipeline.placements(size, views)), []).append(i)
-        found: dict[int, Detections] = {}
+        results = []
         for members in groups.values():
             for start in range(0, len(members), batch):
                 chunk = members[start : start + batch]
-                found.update(zip(chunk, self._batch([window[i] for i in chunk], views, conf, max_det), strict=True))
-        for i, read in enumerate(window):
+                pictures = [picture for i in chunk if (picture := window[i].picture) is not None]
+                with torch.inference_mode():
+                    results.append((chunk, self._pipeline(pictures, views, max_det)))
+        return _Launched(window, results)
+
+    def _finish(
+        self, launched: _Launched, conf: float, on_error: OnError | None
+    ) -> Iterator[tuple[Picture, Detections]]:
+        """Detections of the pictures in their order."""
+        found: dict[int, Detections] = {}
+        for chunk, result in launched.results:
+            found.update(zip(chunk, self._detections(result, [launched.window[i] for i in chunk], conf), strict=True))
+        for i, read in enumerate(launched.window):
             if read.picture is not None:
                 yield read.picture, found[i]
             elif read.error is not None:
                 if on_error is None or not isinstance(read.error, ImageError):
                     raise read.error
                 on_error(read.source, read.error)
-
-    def _batch(self, reads: list[Read], views: Sequence[View], conf: float, max_det: int) -> list[Detections]:
-        pictures = [read.picture for read in reads if read.picture is not None]
-        with torch.inference_mode():
-            result = self._pipeline(pictures, views, max_det)
-        return self._detections(result, reads, conf)
 
     def _detections(self, result: BatchBoxes, reads: list[Read], conf: float) -> list[Detections]:
         """The boxes of each picture on the host; this waits for the device."""

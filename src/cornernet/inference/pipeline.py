@@ -12,8 +12,9 @@ from torch import Tensor
 
 from cornernet.corners.decode import CornerPairs, DecodeConfig, decode
 from cornernet.inference.geometry import Placement, View, origins, place, to_picture
+from cornernet.inference.graphs import Network
+from cornernet.inference.prepare import full_precision
 from cornernet.inference.preprocess import to_canvas
-from cornernet.models.cornernet import CornerNet
 from cornernet.ops.soft_nms import Kept, SoftNMSConfig, soft_nms
 from cornernet.structures.maps import CornerMaps
 from cornernet.weights.record import Preprocessing
@@ -51,7 +52,7 @@ class Pipeline:
         dtype: Type the network computes in.
     """
 
-    network: CornerNet
+    network: Network
     preprocessing: Preprocessing
     decoding: DecodeConfig
     nms: SoftNMSConfig
@@ -60,7 +61,7 @@ class Pipeline:
 
     def placements(self, size: tuple[int, int], views: Sequence[View]) -> list[Placement]:
         """Where a picture of (height, width) pixels lies on each view's canvas."""
-        return [place(size, self.preprocessing.canvas, view) for view in views]
+        return [place(size, self.preprocessing.canvas, view, scale=self.preprocessing.scale) for view in views]
 
     def canvases(self, pictures: list[NDArray[np.uint8]], placements: list[Placement]) -> Tensor:
         """The network's input of N pictures in one view."""
@@ -68,8 +69,8 @@ class Pipeline:
 
     def maps(self, canvases: Tensor) -> CornerMaps:
         """The network's maps, float32."""
-        maps: CornerMaps = self.network(canvases)
-        return maps.float()
+        with full_precision(self.device, self.dtype):
+            return self.network(canvases).float()
 
     def pairs(self, maps: CornerMaps, placements: list[Placement]) -> CornerPairs:
         """Joined corners, in pixels of the resized pictures."""
@@ -105,7 +106,7 @@ class Pipeline:
         return BatchBoxes(*_gather(kept, boxes, labels), finite)
 
     def _one_view(self, pictures: list[NDArray[np.uint8]], view: View, max_det: int) -> BatchBoxes:
-        placements = [place((p.shape[0], p.shape[1]), self.preprocessing.canvas, view) for p in pictures]
+        placements = [self.placements((p.shape[0], p.shape[1]), [view])[0] for p in pictures]
         maps = self.maps(self.canvases(pictures, placements))
         pairs = self.pairs(maps, placements)
         return self.on_pictures(maps, pairs, self.kept(pairs, max_det), placements)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
 import torch
 
 from cornernet.errors import ConfigError
+from cornernet.inference.graphs import GraphedNetwork, Network
 from cornernet.models.cornernet import CornerNet
 from cornernet.models.layers import fold_batch_norms
+
+Mode = Literal["eager", "graph", "compile"]
+"""How the network is run: kernel by kernel; as CUDA graphs, one for each canvas size; or compiled by PyTorch for each
+canvas size, which takes minutes, and on CUDA as graphs, too."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -48,6 +57,43 @@ def _cpu_computes_in(dtype: torch.dtype) -> bool:
     name = "_is_mkldnn_bf16_supported" if dtype is torch.bfloat16 else "_is_mkldnn_fp16_supported"
     supported = getattr(torch.ops.mkldnn, name, None)
     return bool(supported and supported())
+
+
+def choose_mode(mode: Mode | None, device: torch.device) -> Mode:
+    """How the network is run: as CUDA graphs on CUDA and eagerly elsewhere, unless another way is named.
+
+    Raises:
+        ConfigError: On an unknown word, or graphs where there are none.
+    """
+    chosen = mode or ("graph" if device.type == "cuda" else "eager")
+    if chosen not in get_args(Mode):
+        raise ConfigError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")
+    if chosen == "graph" and device.type != "cuda":
+        raise ConfigError(f"expected a CUDA device for mode graph, got {device.type}: use mode eager or compile")
+    return chosen
+
+
+def runner(network: CornerNet, mode: Mode, device: torch.device) -> Network:
+    """The network as it is run: `Mode` says how."""
+    run: Network = torch.compile(network, dynamic=False) if mode == "compile" else network
+    return run if mode == "eager" or device.type != "cuda" else GraphedNetwork(run)
+
+
+@contextmanager
+def full_precision(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Keeps convolutions in float32 from being computed in TF32 by CUDA, which PyTorch allows on its own.
+
+    TF32 has 10 bits of mantissa, as float16 has: boxes would not be the reference's.
+    """
+    if device.type != "cuda" or dtype != torch.float32:
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def prepare(model: CornerNet, device: torch.device, dtype: torch.dtype) -> CornerNet:

@@ -37,7 +37,8 @@ def make_detector(
     """A detector with a copy of these weights, in float32; the network that is trained stays untouched."""
     network = empty_model(record.architecture)
     load_state(network, {name: tensor.detach().cpu().clone() for name, tensor in state.items()})
-    return Detector(network, record, device=device, max_pixels=max_pixels)
+    # Eager: memory is training's, and there is a detector for each look.
+    return Detector(network, record, device=device, mode="eager", max_pixels=max_pixels)
 
 
 def validate(
