@@ -14,7 +14,7 @@ def test_the_average_is_the_formulas():
         with torch.no_grad():
             for tensor in network.state_dict().values():
                 tensor.add_(step)
-        average.update(network, step)
+        average.update(step)
         decay = min(0.6, (1 + step) / (10 + step))
         for name, now in network.state_dict().items():
             expected[name] = decay * expected[name] + (1 - decay) * now if now.is_floating_point() else now.clone()

@@ -1,6 +1,7 @@
 """What a step differentiates: on its own, shared by processes, with less memory, in half precision."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -48,6 +49,16 @@ def gradients(module, args):
     terms = module(*args)
     terms.sum().backward()
     return terms.detach(), {n: p.grad.clone() for n, p in module.named_parameters()}
+
+
+def test_nothing_of_a_step_waits_for_the_device(monkeypatch):
+    """Tensors on the meta device have no values: whatever asked for one would raise."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which meta tensors do not have
+    images, boxes, labels, image_index = (tensor.to("meta") for tensor in batch(4, [2, 0, 1, 5]))
+    module = TrainingModule(network().to("meta"), LossConfig(), embedding_pictures=4)
+    terms = module(images, boxes, labels, image_index)
+    terms.sum().backward()
+    assert all(p.grad.device.type == "meta" for p in module.parameters())
 
 
 def test_the_terms_are_the_losses():

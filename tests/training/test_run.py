@@ -11,7 +11,7 @@ from tiny_runs import losses, run_tiny, shapes, tiny
 
 from cornernet import Detector
 from cornernet.errors import ConfigError, CornerNetError, DatasetError, WeightsError
-from cornernet.training import module
+from cornernet.training import loop, module
 from cornernet.training.checkpoint import load_checkpoint
 from cornernet.training.recipe import load_recipe
 from cornernet.weights.native import read_native
@@ -202,6 +202,27 @@ def test_a_few_steps_may_be_left_out(data, tmp_path, monkeypatch):
     assert all(tensor.isfinite().all() for tensor in state.network.values())
     counters = {int(t) for n, t in state.network.items() if n.endswith("num_batches_tracked")}
     assert counters == {6}
+
+
+@pytest.mark.parametrize("bad", [2, 7])
+def test_where_the_host_does_not_wait_steps_are_left_out_and_told_of_late(data, tmp_path, monkeypatch, capsys, bad):
+    """As on an accelerator: the host reads losses with each line of the logs."""
+    monkeypatch.setattr(loop, "reads_every_step", lambda *_: False)
+    Poison(monkeypatch, lambda call: call == bad)
+    run_tiny(tiny(data, "run.log_steps=4"), tmp_path / "run")
+    assert [row[0] for row in losses(tmp_path / "run")] == [4, 8]
+    state, _ = load_checkpoint(tmp_path / "run")
+    assert all(tensor.isfinite().all() for tensor in state.network.values())
+    assert {int(t) for n, t in state.network.items() if n.endswith("num_batches_tracked")} == {7}
+    assert {int(entries["step"]) for entries in state.optimiser["state"].values()} == {7}
+
+
+def test_where_the_host_does_not_wait_too_many_stop_the_run_at_the_next_line(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "reads_every_step", lambda *_: False)
+    Poison(monkeypatch, lambda call: call > 4)
+    with pytest.raises(CornerNetError, match=r"at step 7 \(epoch 2\), number 3 in a row, with pictures ") as caught:
+        run_tiny(tiny(data, "train.max_skips=2", "schedule.epochs=5", "run.log_steps=3"), tmp_path / "run")
+    assert str(caught.value).count(".png") == 2
 
 
 def test_damaged_checkpoints_and_other_classes_are_refused(data, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,19 +15,15 @@ from torch import Tensor, nn
 from cornernet.data.batches import Batch, EpochSampler, TrainingLoader
 from cornernet.data.photometric import colour_and_normalise
 from cornernet.errors import CornerNetError
+from cornernet.inference.machine import peak_device_bytes, peak_process_bytes
 from cornernet.models.cornernet import CornerNet
 from cornernet.training.average import WeightAverage
 from cornernet.training.checkpoint import Progress
-from cornernet.training.guard import Statistics, explain_nonfinite, is_fatal
+from cornernet.training.guard import Stepper, explain_nonfinite, is_fatal
 from cornernet.training.module import TERMS, mean_over_processes
 from cornernet.training.recipe import Recipe
 from cornernet.training.schedule import lr_factor
 from cornernet.weights.record import ModelRecord
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +85,8 @@ class LogLine:
 
     Attributes:
         step: Optimiser steps done.
-        values: Means of the losses and the gradient's norm over the last steps; epoch, lr, speed and memory.
+        values: Means of the losses and the gradient's norm over the last steps that were read; epoch, lr, speed and
+            memory.
         whole: Whether they are over all the steps that make a line of the logs.
         seconds_left: How long training will go on at this speed.
     """
@@ -100,10 +97,26 @@ class LogLine:
     seconds_left: float
 
 
+@dataclass(frozen=True)
+class _Made:
+    """A step that was made, or left out, on the device: what came of it is not known on the host yet.
+
+    Attributes:
+        step: Its number, from 1.
+        values: (6,) the four losses, the gradient's norm, and 1 where all are finite.
+        names: The pictures' files.
+    """
+
+    step: int
+    values: Tensor
+    names: list[str]
+
+
 class Epoch:
     """The steps of the epoch under way, from where the run is to its end.
 
-    Iterating makes a step each time; the run can be saved between two.
+    Iterating makes a step each time; the run can be saved between two, after `settle`. On an accelerator the host does
+    not wait for a step: it reads the losses of all steps since the last line of the logs at once.
 
     Args:
         session: What to train with.
@@ -113,7 +126,10 @@ class Epoch:
     def __init__(self, session: Session, *, say: Callable[[str], None]) -> None:
         self._session = session
         self._say = say
-        self._statistics = Statistics(session.network)
+        self._stepper = Stepper(session.network, session.optimiser, session.recipe.train)
+        self._reads_every_step = reads_every_step(self._stepper, session.fabric.device)
+        self._made: list[_Made] = []
+        self._means = dict.fromkeys((*TERMS, "grad_norm"), 0.0)
         self._began = time.monotonic()
         self._done = 0
 
@@ -126,13 +142,25 @@ class Epoch:
         batches = _named_failures(iter(session.loader))
         for _ in range(first, session.steps_per_epoch):
             yield self._step(batches)
+        self.settle()
+
+    def settle(self) -> None:
+        """Reads from the device what came of the steps made since it was last read.
+
+        Raises:
+            CornerNetError: When too many of them in a row were left out.
+        """
+        made, self._made = self._made, []
+        if not made:
+            return
+        for step, values in zip(made, torch.stack([step.values for step in made]).tolist(), strict=True):
+            self._account(step, values)
 
     def _step(self, batches: Iterator[Batch]) -> LogLine:
         session, train, progress = self._session, self._session.recipe.train, self._session.progress
         lr = session.base_lr * lr_factor(session.recipe.schedule, progress.step, session.steps_per_epoch)
         for group in session.optimiser.param_groups:
             group["lr"] = lr
-        self._statistics.keep()
         total: Tensor | None = None
         names: list[str] = []
         for part in range(train.accumulate):
@@ -146,18 +174,17 @@ class Epoch:
             session.module, session.optimiser, max_norm=session.recipe.optimiser.clip, error_if_nonfinite=False
         )
         assert norm is not None
-        finite = bool(norm.isfinite() & terms.isfinite().all())
-        if session.fabric.world_size > 1:  # the gradients are shared, the losses are not
-            finite = bool(mean_over_processes(norm.new_tensor(float(finite))) == 1)
-        if finite:
-            self._learn()
-        else:
-            self._leave_out(terms, names)
+        # The gradients are shared between processes, the losses are not.
+        finite = mean_over_processes((norm.isfinite() & terms.isfinite().all()).float()) == 1
+        self._stepper.step(finite)
         progress.step += 1
         progress.pictures += session.global_batch
-        if finite:
-            values = [*terms.tolist(), float(norm), 1.0]
-            progress.window = [a + b for a, b in zip(progress.window or [0.0] * 6, values, strict=True)]
+        if session.average:
+            session.average.update(progress.step)
+        self._done += 1
+        self._made.append(_Made(progress.step, torch.cat([terms, torch.stack([norm, finite.float()])]), names))
+        if self._reads_every_step or self._done == 1 or self._ends_line():
+            self.settle()
         return self._line(lr)
 
     def _backward(self, batch: Batch, *, last: bool) -> Tensor:
@@ -170,57 +197,58 @@ class Epoch:
             session.fabric.backward(losses.sum() / session.recipe.train.accumulate)
         return losses.detach()
 
-    def _learn(self) -> None:
-        session = self._session
-        session.optimiser.step()
-        session.optimiser.zero_grad()
-        session.progress.skipped = 0
-        if session.average:
-            session.average.update(session.network, session.progress.step)
-
-    def _leave_out(self, terms: Tensor, names: list[str]) -> None:
-        """Goes on without this step, or stops when there were too many."""
-        session = self._session
-        self._statistics.restore()
-        if session.recipe.train.precision == "fp16":
-            session.optimiser.step()  # does not step: it lowers the loss scale
-        session.optimiser.zero_grad()
-        session.progress.skipped += 1
-        text = explain_nonfinite(terms, names, session.progress)
-        if is_fatal(session.progress.skipped, session.recipe.train):
+    def _account(self, made: _Made, values: list[float]) -> None:
+        """Adds a step to the line of the logs, or tells of its being left out; stops when there were too many."""
+        train, progress = self._session.recipe.train, self._session.progress
+        *losses_and_norm, finite = values
+        if finite:
+            progress.skipped = 0
+            progress.window = [a + b for a, b in zip(progress.window or [0.0] * 6, values, strict=True)]
+            return
+        progress.skipped += 1
+        terms = losses_and_norm[:4]
+        text = explain_nonfinite(terms, made.names, step=made.step, epoch=progress.epoch + 1, skipped=progress.skipped)
+        if is_fatal(progress.skipped, train):
             raise CornerNetError(text)
-        if session.recipe.train.precision != "fp16" or not bool(terms.isfinite().all()):
+        if train.precision != "fp16" or not all(math.isfinite(term) for term in terms):
             self._say(text.partition(": lower")[0] + ": the step is left out")
+
+    def _ends_line(self) -> bool:
+        step = self._session.progress.step
+        return step % self._session.recipe.run.log_steps == 0 or step == self._session.total_steps
 
     def _line(self, lr: float) -> LogLine:
         session, progress = self._session, self._session.progress
-        self._done += 1
         *sums, count = progress.window or [0.0] * 6
-        means = {name: value / max(1.0, count) for name, value in zip((*TERMS, "grad_norm"), sums, strict=True)}
+        if count:
+            self._means = {name: value / count for name, value in zip(self._means, sums, strict=True)}
         speed = self._done * session.global_batch / (time.monotonic() - self._began)
-        whole = count > 0 and (
-            progress.step % session.recipe.run.log_steps == 0 or progress.step == session.total_steps
-        )
+        whole = count > 0 and self._ends_line()
         if whole:
             progress.window = []
         return LogLine(
             step=progress.step,
-            values={"epoch": progress.epoch + 1, **means, "lr": lr, "pictures_per_second": speed, **memory()},
+            values={
+                "epoch": progress.epoch + 1,
+                **self._means,
+                "lr": lr,
+                "pictures_per_second": speed,
+                **memory(session.fabric.device),
+            },
             whole=whole,
             seconds_left=(session.total_steps - progress.step) * session.global_batch / speed,
         )
 
 
-def memory() -> dict[str, float]:
+def reads_every_step(stepper: Stepper, device: torch.device) -> bool:
+    """Whether the host knows of every step at once: where it waits for it anyway."""
+    return stepper.waits or device.type == "cpu"
+
+
+def memory(device: torch.device) -> dict[str, float]:
     """The most memory so far: of tensors on the accelerator, or else of this process, where the system tells."""
-    device = torch.accelerator.current_accelerator(check_available=True)
-    module: Any = torch.get_device_module(device) if device else None
-    if hasattr(module, "max_memory_allocated"):
-        return {"memory_gb": module.max_memory_allocated() / 1e9}
-    if device is None and resource is not None:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}
-    return {}
+    peak = peak_process_bytes() if device.type == "cpu" else peak_device_bytes(device)
+    return {} if peak is None else {"memory_gb": peak / 1e9}
 
 
 def _named_failures(batches: Iterator[Batch]) -> Iterator[Batch]:

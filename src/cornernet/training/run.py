@@ -14,7 +14,7 @@ from torch import Tensor
 from cornernet.data.coco import CocoDataset
 from cornernet.errors import ConfigError, CornerNetError
 from cornernet.evaluation.coco_ap import Evaluation
-from cornernet.evaluation.plots import require_plots
+from cornernet.structures.figures import require_plots
 from cornernet.structures.files import write_atomic
 from cornernet.training.checkpoint import (
     RunState,
@@ -177,12 +177,15 @@ class _Run:
     def _epoch(self) -> bool:
         """Trains to the end of the epoch; False when the run must stop before."""
         session, progress = self._session, self._session.progress
-        for line in Epoch(session, say=self._display.say):
+        epoch = Epoch(session, say=self._display.say)
+        for line in epoch:
             self._log(line)
-            if self._stop.agreed(session.fabric.device, session.fabric.world_size):
+            if self._stop.agreed(session.fabric.device, session.fabric.world_size, line.step):
+                epoch.settle()
                 self._save()
                 return False
             if time.monotonic() - self._saved >= 60 * session.recipe.run.save_minutes:
+                epoch.settle()
                 self._save()
         progress.epoch += 1
         progress.pictures = 0

@@ -19,6 +19,7 @@ from cornernet.training.activations import checkpoint_residuals
 from cornernet.training.average import WeightAverage
 from cornernet.training.checkpoint import Progress, RunState, set_generators
 from cornernet.training.data import training_loader
+from cornernet.training.guard import can_fuse
 from cornernet.training.largest_batch import largest_batch
 from cornernet.training.loop import Session
 from cornernet.training.module import TrainingModule
@@ -68,7 +69,8 @@ def open_session(
     )
     if recipe.train.sync_batch_norm and fabric.world_size > 1:
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    wrapped, optimiser = fabric.setup(module, _optimiser(module, recipe))
+    fused = can_fuse(fabric.device, recipe.train)
+    wrapped, optimiser = fabric.setup(module, _optimiser(module, recipe, fused=fused))
     average = WeightAverage(network, recipe.train.ema_decay) if recipe.train.ema else None
     session = Session(
         fabric=fabric,
@@ -83,6 +85,8 @@ def open_session(
         progress=Progress.start() if state is None else state.progress,
     )
     if state is not None:
+        for group in state.optimiser["param_groups"]:
+            group["fused"] = fused or None  # this device's, not that of the run's first part
         optimiser.load_state_dict(state.optimiser)
         if average is not None and state.average is not None:
             average.load(state.average)
@@ -97,10 +101,12 @@ def open_session(
     return session
 
 
-def _optimiser(module: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimiser(module: nn.Module, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
     options = recipe.optimiser
     kind = torch.optim.Adam if options.name == "adam" else torch.optim.AdamW
-    return kind(module.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay)
+    return kind(
+        module.parameters(), lr=options.lr, betas=options.betas, weight_decay=options.weight_decay, fused=fused or None
+    )
 
 
 def _network(recipe: Recipe, classes: Classes, state: RunState | None, say: Say) -> tuple[CornerNet, ModelRecord]:

@@ -12,6 +12,8 @@ import torch
 
 from cornernet.training.module import mean_over_processes
 
+_STEPS_BETWEEN = 10
+
 
 class StopRequest:
     """Whether somebody wants the run to end: SIGTERM (a scheduler) or SIGINT (Ctrl-C).
@@ -23,9 +25,15 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal = 0
 
-    def agreed(self, device: torch.device, world_size: int) -> bool:
-        """Whether any process was asked; every process must call this at the same step."""
+    def agreed(self, device: torch.device, world_size: int, step: int) -> bool:
+        """Whether any process was asked; every process must call this after every step.
+
+        Several processes ask each other every tenth step, as each time all wait for the slowest; until then nobody
+        stops.
+        """
         if world_size > 1:
+            if step % _STEPS_BETWEEN != 0:
+                return False
             mean = mean_over_processes(torch.tensor(float(self.signal), device=device))
             self.signal = self.signal or round(float(mean) * world_size)
         return self.signal != 0
