@@ -27,13 +27,14 @@ from cornernet.cli.main import main
 codes = []
 for argv in (["--help"], ["--version"], ["nonsense"], ["predict", "--help"], ["predict", "--wrong"],
              ["predict", "a.jpg", "--weights", "w", "--conf", "7"], ["evaluate", "--help"], ["convert", "--help"],
-             ["info", "--help"], ["evaluate", "--print-config"]):
+             ["info", "--help"], ["evaluate", "--print-config"], ["train", "--help"], ["benchmark", "--help"],
+             ["data", "check", "--help"]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         codes.append(main(argv))
 print(json.dumps([codes, [m for m in {HEAVY!r} if m in sys.modules]]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [[0, 0, 2, 0, 2, 2, 0, 0, 0, 0], []]
+    assert json.loads(done.stdout) == [[0, 0, 2, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0], []]
 
 
 def test_python_dash_m_is_the_command():

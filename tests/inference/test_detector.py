@@ -146,6 +146,31 @@ def test_stream_is_lazy_and_reports_what_it_cannot_read(detector, tmp_path):
         detector.predict(3.5)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_with_a_device_ahead_of_the_host_results_and_errors_keep_their_order(tmp_path, batch):
+    """On an accelerator a window is launched before the one before it is read back."""
+    waiting = Detector(narrow_model(), RECORD, device="cpu")
+    ahead = Detector(narrow_model(), RECORD, device="cpu")
+    ahead.device = torch.device("meta")  # the pipeline stays on the CPU
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("not a picture")
+    sizes = [(60, 90), (60, 90), (200, 90), (61, 33), (200, 91), (60, 90), (30, 300)] * 3
+    pictures = [picture(height, width, seed=i) for i, (height, width) in enumerate(sizes)]
+    sources = [*pictures[:9], bad, *pictures[9:]]
+    found = []
+    for detector in (waiting, ahead):
+        reported = []
+        found.append(list(detector.stream(sources, batch=batch, on_error=lambda s, e, to=reported: to.append(s))))
+        assert reported == [bad]
+    assert [pixels.shape[:2] for pixels, _ in found[1]] == sizes
+    assert all(same(a, b) for (_, a), (_, b) in zip(*found, strict=True))
+    before = []
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        before.extend(ahead.stream(sources, batch=1))
+    assert len(before) <= 9
+    assert ahead.predict([]) == []
+
+
 def test_errors_come_in_turn():
     def read(source):
         if source == 2:
