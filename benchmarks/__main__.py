@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("corner_pool", "postprocess", "data_path", "predict", "network", "roofline")
+NAMES = ("corner_pool", "postprocess", "data_path", "predict", "network", "roofline", "training_step", "folder")
 REFERENCED = ("data_path", "predict")
 
 

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.predict import Worker
 from benchmarks.report import save
+from benchmarks.worker import Worker
 from cornernet.data.images import list_images, read_image
 from cornernet.inference.machine import describe
 
@@ -49,8 +49,8 @@ def main() -> None:
         kib = write_dataset(root, options.pictures, options.count)
         workers = {name: Worker([python, str(script), folder]) for name, (python, script) in commands.items()}
         for worker in workers.values():
-            worker.predict()  # the first round warms up
-        rounds = [{name: worker.predict() for name, worker in workers.items()} for _ in range(options.rounds)]
+            worker.ask()  # the first round warms up
+        rounds = [{name: worker.ask() for name, worker in workers.items()} for _ in range(options.rounds)]
         for worker in workers.values():
             worker.close()
     result = {"kib_a_picture": kib, **summary(rounds, {name: worker.ready for name, worker in workers.items()})}

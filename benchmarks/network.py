@@ -19,8 +19,9 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.report import save
+from cornernet.inference.graphs import GraphedNetwork
 from cornernet.inference.machine import describe
-from cornernet.inference.prepare import choose_device, choose_dtype, prepare
+from cornernet.inference.prepare import choose_device, choose_dtype, full_precision, prepare
 from cornernet.inference.roofline import synchronize
 from cornernet.models.build import build_model
 from cornernet.models.layers import fold_batch_norms
@@ -44,8 +45,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    forms = make_forms(options, device, choose_dtype(options.dtype, device))
-    with torch.inference_mode():
+    forms_dtype = choose_dtype(options.dtype, device)
+    forms = make_forms(options, device, forms_dtype)
+    with torch.inference_mode(), full_precision(device, forms_dtype):
         differences = compare(forms)
         times = in_turn(forms, options.rounds, device)
     rows = [row(name, times, options.batch) | {"difference": differences[name]} for name in forms]
@@ -73,6 +75,12 @@ def make_forms(options: argparse.Namespace, device: torch.device, dtype: torch.d
     if options.compile:
         compiled: Callable[[Tensor], CornerMaps] = torch.compile(prepared, dynamic=False)
         forms["+ torch.compile"] = lambda: compiled(rows_of_pixels)
+    if device.type == "cuda":
+        graphed = GraphedNetwork(prepared)
+        forms["channels-last as a CUDA graph, as Detector runs it"] = lambda: graphed(rows_of_pixels)
+        if options.compile:
+            both = GraphedNetwork(compiled)
+            forms["compiled, as a CUDA graph"] = lambda: both(rows_of_pixels)
     return forms
 
 
@@ -83,6 +91,8 @@ def compare(forms: Forms) -> dict[str, float]:
     def difference(found: Tensor, wanted: Tensor) -> float:
         return float((found - wanted).abs().max() / (wanted.max() - wanted.min()))
 
+    for form in forms.values():
+        form()  # a graph is recorded when its canvas comes again
     found = {name: form().float() for name, form in forms.items()}
     return {
         name: max(difference(getattr(maps, field), wanted) for field, wanted in vars(expected).items())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.report import save
+from benchmarks.worker import Worker
 from cornernet import build_model
 from cornernet.inference.machine import describe
 from cornernet.weights.keymaps import to_mmdetection
@@ -48,8 +48,8 @@ def main() -> None:
         arguments = [str(checkpoint), *map(str, options.size), str(options.threads)]
         workers = {name: Worker([python, str(script), *arguments]) for name, (python, script) in pythons.items()}
         for worker in workers.values():
-            worker.predict()  # the first one warms up
-        rounds = [{name: worker.predict() for name, worker in workers.items()} for _ in range(options.rounds)]
+            worker.ask()  # the first one warms up
+        rounds = [{name: worker.ask() for name, worker in workers.items()} for _ in range(options.rounds)]
         for worker in workers.values():
             worker.close()
     result = summary(rounds, {name: worker.ready for name, worker in workers.items()})
@@ -58,38 +58,6 @@ def main() -> None:
         options.json,
         {**describe(torch.device("cpu")), "threads": options.threads, "picture": list(options.size), **result},
     )
-
-
-class Worker:
-    """A process that predicts once per line."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.ready = self.read()["ready"]
-
-    def read(self) -> dict[str, object]:
-        """The next JSON line; libraries may print others in between."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                answer: dict[str, object] = json.loads(line)
-                return answer
-        raise SystemExit(f"the worker ended early with status {self.process.wait()}: {self.process.args!r}")
-
-    def predict(self) -> dict[str, object]:
-        """One prediction's seconds, peak memory and first scores."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def summary(rounds: list[dict[str, dict[str, object]]], versions: dict[str, object]) -> dict[str, object]:
