@@ -22,6 +22,7 @@ from benchmarks.report import save
 from benchmarks.worker import Worker
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import choose_device
+from cornernet.training.recipe import load_recipe
 
 PLAIN = "plain Adam, the host asks after each step"
 OURS = "as cornernet train does it"
@@ -29,8 +30,8 @@ OURS = "as cornernet train does it"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="cornernet_hourglass104_8xb6-210e-mstest_coco")
-    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--recipe", help="the published 8 x 6 recipe; small on a CPU")
+    parser.add_argument("--batch", type=int, help="pictures a step; the recipe's without it")
     parser.add_argument("--device")
     parser.add_argument("--steps", type=int, default=5, help="steps of one round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -40,6 +41,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the result")
     options = parser.parse_args()
     device = choose_device(options.device)
+    published = "cornernet_hourglass104_8xb6-210e-mstest_coco"
+    options.recipe = options.recipe or ("small" if device.type == "cpu" else published)
+    options.batch = options.batch or load_recipe(options.recipe).train.batch
     half = ["train.precision=bf16"] if options.bf16 else []
     ways = {PLAIN: [], OURS: [], "+ checkpointing": ["train.checkpointing=true"]}
     if options.bf16:
