@@ -20,7 +20,7 @@ demo: .venv
 	rm -rf $(DEMO)
 	$(BIN)/cornernet data synth --output $(DEMO)/shapes --train 1600 --val 100 --test 100
 	$(BIN)/cornernet train --recipe demo --data $(DEMO)/shapes --output $(DEMO)/train
-	$(BIN)/cornernet evaluate --data $(DEMO)/shapes --split test --weights $(DEMO)/train/weights/best --batch 16 --output $(DEMO)/evaluate
+	$(BIN)/cornernet evaluate --data $(DEMO)/shapes --split test --weights $(DEMO)/train/weights/best --batch 16 --tta --output $(DEMO)/evaluate
 	$(BIN)/cornernet predict $(DEMO)/shapes/test --weights $(DEMO)/train/weights/best --batch 16 --draw-conf 0.5 --output $(DEMO)/predict
 
 check: .venv

@@ -82,7 +82,7 @@ def capture_cuda(network: Network, example: Tensor, pool: Any) -> Network:
                 network(canvases)
         current.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # other threads may use CUDA
             maps = network(canvases)
 
     def replay(new: Tensor) -> CornerMaps:
