@@ -12,9 +12,6 @@ from torch import Tensor
 
 from cornernet.ops.corner_pool.direction import axis_of, starts_at_end
 
-_BLOCK = 8
-"""Lines of a backward pass that the cache has room for: 2.5 MB of a map of 128 x 128 cells and channels."""
-
 
 def forward(x: Tensor, direction: str) -> Tensor:
     """Pool (N, C, H, W) into a new tensor of the same memory format."""
@@ -57,22 +54,15 @@ def _carry(grad: Tensor, x: Tensor, out: Tensor, axis: int, from_end: bool) -> T
     walk, and what stays is `total` where `passed` is 0. A gradient that is not finite makes the rest of its line NaN.
     """
     total = torch.empty_like(x, dtype=grad.dtype)
-    length = x.shape[axis]
-    # What needs no order is done for some lines at once: fewer calls, and all of it still in the cache.
-    passed_in_block = torch.empty_like(total.narrow(axis, 0, min(_BLOCK, length)))
-    carried = torch.zeros_like(total.select(axis, 0))
-    for start in range(0, length, _BLOCK):
-        count = min(_BLOCK, length - start)
-        first = length - start - count if from_end else start
-        grads, inputs, outputs, totals = (t.narrow(axis, first, count) for t in (grad, x, out, total))
-        passed = passed_in_block.narrow(axis, 0, count)
-        torch.lt(inputs, outputs, out=passed)
-        grad_lines, total_lines, passed_lines = (_walk(t, axis, from_end) for t in (grads, totals, passed))
-        torch.add(grad_lines[0], carried, out=total_lines[0])
-        for i in range(1, count):
-            torch.addcmul(grad_lines[i], total_lines[i - 1], passed_lines[i - 1], out=total_lines[i])
-        torch.mul(total_lines[-1], passed_lines[-1], out=carried)
-        totals.addcmul_(totals, passed, value=-1)
+    grads, inputs, outputs, totals = (_walk(t, axis, from_end) for t in (grad, x, out, total))
+    passed = torch.empty_like(totals[0])  # one line, so that it and the totals stay in the cache
+    totals[0].copy_(grads[0])
+    torch.lt(inputs[0], outputs[0], out=passed)
+    for i in range(1, len(totals)):
+        torch.addcmul(grads[i], totals[i - 1], passed, out=totals[i])
+        totals[i - 1].addcmul_(totals[i - 1], passed, value=-1)
+        torch.lt(inputs[i], outputs[i], out=passed)
+    totals[-1].addcmul_(totals[-1], passed, value=-1)
     return total
 
 
