@@ -7,6 +7,7 @@ pictures; they share their memory, as one alone runs at a time.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,9 +48,14 @@ class GraphedNetwork:
         self._recorded: OrderedDict[torch.Size, Network] = OrderedDict()
         self._pool: Any = None
         self._failed = False
+        self._lock = threading.Lock()
 
     def __call__(self, canvases: Tensor) -> CornerMaps:
         """The network's maps, in memory of their own."""
+        with self._lock:  # recordings share their memory: threads take turns
+            return self._run(canvases)
+
+    def _run(self, canvases: Tensor) -> CornerMaps:
         shape = canvases.shape
         if shape in self._recorded:
             self._recorded.move_to_end(shape)

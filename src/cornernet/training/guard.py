@@ -48,7 +48,7 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
 class Stepper:
     """Makes an optimiser's steps, but for those whose losses or gradients are not finite.
 
-    Where the optimiser can look by itself (the fused kernels, see `fused`), nothing waits for the device.
+    Where the optimiser can look by itself (see `can_fuse`), nothing waits for the device.
 
     Args:
         network: Whose batch norm statistics a step that is left out must not touch.
