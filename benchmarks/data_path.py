@@ -55,7 +55,7 @@ def main() -> None:
             worker.close()
     result = {"kib_a_picture": kib, **summary(rounds, {name: worker.ready for name, worker in workers.items()})}
     print(json.dumps(result, indent=1))
-    save(options.json, {**describe(torch.device("cpu")), "threads": 1, **result})
+    save(options.json, {**describe(torch.device("cpu")), "threads": 1, "programs": result})
 
 
 def write_dataset(root: Path, source: Path | None, count: int) -> int:

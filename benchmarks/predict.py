@@ -62,7 +62,12 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     save(
         options.json,
-        {**describe(torch.device("cpu")), "threads": options.threads, "picture": list(options.size), **result},
+        {
+            **describe(torch.device("cpu")),
+            "threads": options.threads,
+            "picture": list(options.size),
+            "programs": result,
+        },
     )
 
 
