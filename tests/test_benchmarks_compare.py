@@ -20,9 +20,9 @@ def write(folder, ratio=2.0, clones=4.0, faster=1.5, mib=100.0, order=1):
 @pytest.mark.parametrize(
     ("changed", "place"),
     [
-        ({"ratio": 1.7}, "postprocess/rows decode 1 ratio"),
-        ({"clones": 4.5}, "pool/timings forward clones"),
-        ({"faster": 1.3}, "predict/programs times_faster_median cornernet"),
+        ({"ratio": 1.6}, "postprocess/rows decode 1 ratio"),
+        ({"clones": 5.0}, "pool/timings forward clones"),
+        ({"faster": 1.2}, "predict/programs times_faster_median cornernet"),
         ({"mib": 120.0}, "predict/programs cornernet peak_mib"),
     ],
 )
