@@ -15,10 +15,8 @@ import time
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.report import save
+from benchmarks.report import save, show
 from cornernet import Detector, build_model
 from cornernet.inference.machine import describe, peak_device_bytes, peak_process_bytes
 from cornernet.inference.prepare import choose_device
@@ -27,6 +25,13 @@ from cornernet.models.config import CornerNetConfig
 from cornernet.structures.classes import Classes
 from cornernet.weights.record import MMDETECTION, ModelRecord
 
+COLUMNS = {
+    "pictures": "{pictures}",
+    "seconds": "{seconds:.2f}",
+    "ms a picture": "{ms_a_picture:.1f}",
+    "peak of the process, MiB": "{process_mib:.0f}",
+    "of the device, MiB": "{device_mib:.0f}",
+}
 SIZES = ((240, 320), (320, 240), (256, 256), (200, 356), (240, 300))
 NARROW = CornerNetConfig(
     num_classes=3, stacks=1, channels=(32, 48, 64), blocks=(1, 1, 1), stem_channels=16, feature_channels=32,
@@ -55,12 +60,8 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.folder", "--one", str(folder), "--batch", str(options.batch)]
             command += ["--device", options.device] if options.device else []
             rows.append({"pictures": count, **json.loads(subprocess.check_output(command, text=True))})
-    table = Table("pictures", "seconds", "ms a picture", "peak of the process, MiB", "of the device, MiB")
-    for row in rows:
-        milliseconds = 1e3 * row["seconds"] / row["pictures"]
-        peaks = [f"{row[name]:.0f}" for name in ("process_mib", "device_mib")]
-        table.add_row(str(row["pictures"]), f"{row['seconds']:.2f}", f"{milliseconds:.1f}", *peaks)
-    Console(width=100).print(table)
+            rows[-1]["ms_a_picture"] = 1e3 * rows[-1]["seconds"] / count
+    show(rows, COLUMNS)
     save(options.json, describe(choose_device(options.device)) | {"batch": options.batch, "rows": rows})
 
 

@@ -14,20 +14,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
-from benchmarks.report import save
+from benchmarks.report import save, show
+from cornernet.inference.cudnn import full_precision
 from cornernet.inference.graphs import GraphedNetwork
 from cornernet.inference.machine import describe
-from cornernet.inference.prepare import choose_device, choose_dtype, full_precision, prepare
+from cornernet.inference.prepare import choose_device, choose_dtype, prepare
 from cornernet.inference.roofline import synchronize
 from cornernet.models.build import build_model
 from cornernet.models.layers import fold_batch_norms
 from cornernet.structures.maps import CornerMaps
 
 PLAIN = "plain: all heads, contiguous"
+COLUMNS = {
+    "form": "{form}",
+    "median ms": "{median_ms:.1f}",
+    "quartiles": "{q1_ms:.1f} - {q3_ms:.1f}",
+    "pictures/s": "{pictures_per_s:.2f}",
+    "times faster": "{times_faster:.2f}",
+    "largest difference": "{difference:.1e}",
+}
 Forms = dict[str, Callable[[], CornerMaps]]
 
 
@@ -45,14 +52,15 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = choose_device(options.device)
-    forms_dtype = choose_dtype(options.dtype, device)
-    forms = make_forms(options, device, forms_dtype)
-    with torch.inference_mode(), full_precision(device, forms_dtype):
+    dtype = choose_dtype(options.dtype, device)
+    forms = make_forms(options, device, dtype)
+    with torch.inference_mode(), full_precision(device, dtype):
         differences = compare(forms)
         times = in_turn(forms, options.rounds, device)
     rows = [row(name, times, options.batch) | {"difference": differences[name]} for name in forms]
     setting = {name: getattr(options, name) for name in ("architecture", "size", "batch", "dtype", "rounds")}
-    show(rows, f"{options.architecture}, {options.batch} x {options.size[0]} x {options.size[1]}, {options.dtype}")
+    title = f"{options.architecture}, {options.batch} x {options.size[0]} x {options.size[1]}, {options.dtype}"
+    show(rows, COLUMNS, title)
     save(options.json, describe(device) | setting | {"forms": rows})
 
 
@@ -124,21 +132,6 @@ def row(name: str, times: dict[str, list[float]], batch: int) -> dict[str, objec
         "pictures_per_s": batch / median,
         "times_faster": statistics.median(a / b for a, b in zip(times[PLAIN], times[name], strict=True)),
     }
-
-
-def show(rows: list[dict[str, object]], title: str) -> None:
-    """Prints the table."""
-    table = Table("form", "median ms", "quartiles", "pictures/s", "times faster", "largest difference", title=title)
-    for r in rows:
-        table.add_row(
-            str(r["form"]),
-            f"{r['median_ms']:.1f}",
-            f"{r['q1_ms']:.1f} - {r['q3_ms']:.1f}",
-            f"{r['pictures_per_s']:.2f}",
-            f"{r['times_faster']:.2f}",
-            f"{r['difference']:.1e}",
-        )
-    Console(width=130).print(table)
 
 
 if __name__ == "__main__":

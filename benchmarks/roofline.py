@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Column, Table
 
-from benchmarks.report import save
+from benchmarks.report import save, show
 from cornernet.cli.benchmark import BenchmarkOptions, find_pictures, load, measure
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import prepare
@@ -27,6 +25,14 @@ from cornernet.inference.roofline import Peaks, Work, WorkCounter, measure_flop,
 from cornernet.models.build import build_model
 from cornernet.models.config import CornerNetConfig
 from cornernet.models.cornernet import CornerNet
+
+COLUMNS = {
+    "ms": "{median_ms:.2f}",
+    "GFLOP": "{gflop:.1f}",
+    "MB": "{megabytes:.2f}",
+    "least ms": "{least_ms:.3f}",
+    "reached": "{share}",
+}
 
 
 def main() -> None:
@@ -54,8 +60,10 @@ def main() -> None:
     flop = max(stages["peaks"]["flop_per_s"], measure_flop(detector.device, detector.dtype))
     peaks = Peaks(flop=flop, moved=stages["peaks"]["bytes_per_s"])
     parts = [row(name, times[name], works[name], peaks, given.batch) for name in works]
-    show("stage", [{"part": r["stage"], **r} for r in stages["stages"]])
-    show("part of the network", parts)
+    for first, rows in (("stage", stages["stages"]), ("part", parts)):
+        # What has no work to count has no share of it either.
+        shown = [{**r, "share": f"{r['reached']:.1%}" if r["least_ms"] else ""} for r in rows]
+        show(shown, {first: f"{{{first}}}", **COLUMNS}, "for one picture")
     setting = {name: getattr(given, name) for name in ("architecture", "batch", "dtype", "rounds")}
     save(given.json, describe(detector.device) | setting | stages | {"parts": parts})
 
@@ -150,15 +158,6 @@ def row(name: str, seconds: float, work: Work, peaks: Peaks, batch: int) -> dict
         "bound_by": "operations" if work.flop / peaks.flop > work.moved / peaks.moved else "memory",
         "reached": peaks.seconds(work) / seconds,
     }
-
-
-def show(title: str, rows: list[dict[str, Any]]) -> None:
-    """Prints a table; all numbers are for one picture."""
-    table = Table(title, *(Column(name, justify="right") for name in ("ms", "GFLOP", "MB", "least ms", "reached")))
-    for r in rows:
-        numbers = (f"{r['median_ms']:.2f}", f"{r['gflop']:.1f}", f"{r['megabytes']:.2f}", f"{r['least_ms']:.3f}")
-        table.add_row(r["part"], *numbers, f"{r['reached']:.1%}" if r["least_ms"] else "")
-    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.data_path import write_dataset
-from benchmarks.report import save
+from benchmarks.report import save, show
 from benchmarks.worker import Worker
 from cornernet.inference.machine import describe
 from cornernet.inference.prepare import choose_device
@@ -26,6 +24,14 @@ from cornernet.training.recipe import load_recipe
 
 PLAIN = "plain Adam, the host asks after each step"
 OURS = "as cornernet train does it"
+COLUMNS = {
+    "way": "{way}",
+    "median ms": "{median_ms:.0f}",
+    "fastest - slowest": "{fastest_ms:.0f} - {slowest_ms:.0f}",
+    "pictures/s": "{pictures_per_s:.2f}",
+    "times faster": "{times_faster:.2f}",
+    "peak GB": "{peak_gb:.2f}",
+}
 
 
 def main() -> None:
@@ -65,7 +71,7 @@ def main() -> None:
         for worker in workers.values():
             worker.close()
     rows = [row(name, found, options.batch) for name in ways]
-    show(rows, f"{options.recipe}, {options.batch} pictures a step, on {device}")
+    show(rows, COLUMNS, f"{options.recipe}, {options.batch} pictures a step, on {device}")
     setting = {name: getattr(options, name) for name in ("recipe", "batch", "steps", "rounds", "threads")}
     save(options.json, describe(device) | setting | {"ways": rows})
 
@@ -83,21 +89,6 @@ def row(name: str, found: list[dict[str, dict[str, object]]], batch: int) -> dic
         "times_faster": statistics.median(a / b for a, b in zip(plain, seconds, strict=True)),
         "peak_gb": max(float(str(r[name]["peak_gb"])) for r in found),
     }
-
-
-def show(rows: list[dict[str, object]], title: str) -> None:
-    """Prints the table."""
-    table = Table("way", "median ms", "fastest - slowest", "pictures/s", "times faster", "peak GB", title=title)
-    for r in rows:
-        table.add_row(
-            str(r["way"]),
-            f"{r['median_ms']:.0f}",
-            f"{r['fastest_ms']:.0f} - {r['slowest_ms']:.0f}",
-            f"{r['pictures_per_s']:.2f}",
-            f"{r['times_faster']:.2f}",
-            f"{r['peak_gb']:.2f}",
-        )
-    Console(width=130).print(table)
 
 
 if __name__ == "__main__":
