@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from cornernet.inference.cudnn import fastest_convolutions
 from cornernet.structures.maps import CornerMaps
 
 Network = Callable[[Tensor], CornerMaps]
@@ -81,7 +81,7 @@ def capture_cuda(network: Network, example: Tensor, pool: Any) -> Network:
     """Records a network for canvases of the example's shape; what it gives plays the recording back."""
     canvases = example.clone()
     current, aside = torch.cuda.current_stream(example.device), torch.cuda.Stream(example.device)  # type: ignore[no-untyped-call]
-    with _fastest_convolutions(), torch.cuda.device(example.device):
+    with fastest_convolutions(), torch.cuda.device(example.device):
         aside.wait_stream(current)
         with torch.cuda.stream(aside):  # kernels are compiled and chosen before they are recorded
             for _ in range(_WARMUP):
@@ -98,14 +98,3 @@ def capture_cuda(network: Network, example: Tensor, pool: Any) -> Network:
         return CornerMaps(**{f.name: getattr(maps, f.name).clone() for f in fields(maps)})
 
     return replay
-
-
-@contextmanager
-def _fastest_convolutions() -> Iterator[None]:
-    """Lets cuDNN try its algorithms, once for each shape."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cornernet.corners.decode import CornerPairs, DecodeConfig, decode
+from cornernet.inference.cudnn import full_precision
 from cornernet.inference.geometry import Placement, View, origins, place, to_picture
 from cornernet.inference.graphs import Network
-from cornernet.inference.prepare import full_precision
 from cornernet.inference.preprocess import to_canvas
 from cornernet.ops.soft_nms import Kept, SoftNMSConfig, soft_nms
 from cornernet.structures.maps import CornerMaps

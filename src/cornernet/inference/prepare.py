@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -77,23 +75,6 @@ def runner(network: CornerNet, mode: Mode, device: torch.device) -> Network:
     """The network as it is run: `Mode` says how."""
     run: Network = torch.compile(network, dynamic=False) if mode == "compile" else network
     return run if mode == "eager" or device.type != "cuda" else GraphedNetwork(run)
-
-
-@contextmanager
-def full_precision(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
-    """Keeps convolutions in float32 from being computed in TF32 by CUDA, which PyTorch allows on its own.
-
-    TF32 has 10 bits of mantissa, as float16 has: boxes would not be the reference's.
-    """
-    if device.type != "cuda" or dtype != torch.float32:
-        yield
-        return
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 def prepare(model: CornerNet, device: torch.device, dtype: torch.dtype) -> CornerNet:
