@@ -272,7 +272,7 @@ class Detector:
     def corner_maps(self, x: Any) -> PlacedMaps:
         """The network's maps of one picture (as `predict` takes it), to look at or to decode otherwise."""
         picture = read_image(x, max_pixels=self.max_pixels)
-        placements = self._pipeline.placements((picture.shape[0], picture.shape[1]), [View()])
+        placements = self._pipeline.placed([picture], View())
         with torch.inference_mode():
             maps = self._pipeline.maps(self._pipeline.canvases([picture], placements))
         return PlacedMaps(maps.to(torch.device("cpu")), placements[0])

@@ -63,6 +63,10 @@ class Pipeline:
         """Where a picture of (height, width) pixels lies on each view's canvas."""
         return [place(size, self.preprocessing.canvas, view, scale=self.preprocessing.scale) for view in views]
 
+    def placed(self, pictures: Sequence[NDArray[np.uint8]], view: View) -> list[Placement]:
+        """Where each of N pictures lies on a view's canvas."""
+        return [self.placements((p.shape[0], p.shape[1]), [view])[0] for p in pictures]
+
     def canvases(self, pictures: list[NDArray[np.uint8]], placements: list[Placement]) -> Tensor:
         """The network's input of N pictures in one view."""
         return to_canvas(pictures, placements, self.preprocessing, device=self.device, dtype=self.dtype)
@@ -106,7 +110,7 @@ class Pipeline:
         return BatchBoxes(*_gather(kept, boxes, labels), finite)
 
     def _one_view(self, pictures: list[NDArray[np.uint8]], view: View, max_det: int) -> BatchBoxes:
-        placements = [self.placements((p.shape[0], p.shape[1]), [view])[0] for p in pictures]
+        placements = self.placed(pictures, view)
         maps = self.maps(self.canvases(pictures, placements))
         pairs = self.pairs(maps, placements)
         return self.on_pictures(maps, pairs, self.kept(pairs, max_det), placements)

@@ -192,7 +192,7 @@ def _run(detector: Detector, batch: Batch) -> Iterator[str]:
     reads = [Read(s, read_image(s, max_pixels=detector.max_pixels), None) for s in batch.sources]
     pictures = [read.picture for read in reads if read.picture is not None]
     yield "reading"
-    placements = [pipeline.placements((p.shape[0], p.shape[1]), [View()])[0] for p in pictures]
+    placements = pipeline.placed(pictures, View())
     canvases = pipeline.canvases(pictures, placements)
     yield "preprocessing"
     maps = pipeline.maps(canvases)
