@@ -23,7 +23,7 @@ from cornernet.inference.machine import describe
 from cornernet.inference.prepare import choose_device, choose_dtype, prepare
 from cornernet.inference.roofline import synchronize
 from cornernet.models.build import build_model
-from cornernet.models.layers import fold_batch_norms
+from cornernet.models.folded import fold
 from cornernet.structures.maps import CornerMaps
 
 PLAIN = "plain: all heads, contiguous"
@@ -70,7 +70,7 @@ def make_forms(options: argparse.Namespace, device: torch.device, dtype: torch.d
     plain = build_model(options.architecture).eval().requires_grad_(False).to(device, dtype)
     folded = copy.deepcopy(plain)
     folded.drop_auxiliary_heads()
-    fold_batch_norms(folded)
+    fold(folded)
     prepared = prepare(copy.deepcopy(plain), device, dtype)
     images = torch.randn(options.batch, 3, *options.size).to(device, dtype)
     rows_of_pixels = images.contiguous(memory_format=torch.channels_last)

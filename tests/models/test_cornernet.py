@@ -6,7 +6,7 @@ import torch
 from cornernet.errors import ConfigError
 from cornernet.models.build import build_model
 from cornernet.models.config import VARIANTS, CornerNetConfig
-from cornernet.models.layers import fold_batch_norms
+from cornernet.models.folded import fold
 from cornernet.structures.maps import CornerMaps
 from synthetic import TINY
 
@@ -86,12 +86,12 @@ def test_folding_and_dropping_heads_keep_the_maps():
     with torch.no_grad():
         before = model(images)
         model.drop_auxiliary_heads()
-        fold_batch_norms(model)
+        fold(model)
         after = model(images)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
     assert torch.allclose(before.tl_heat, after.tl_heat, atol=1e-5)
     assert torch.allclose(before.br_off, after.br_off, atol=1e-5)
-    fold_batch_norms(model)  # twice is once
+    fold(model)  # twice is once
     with torch.no_grad():
         assert torch.equal(model(images).tl_heat, after.tl_heat)
     with pytest.raises(ConfigError, match="expected a head on every stack"):

@@ -9,7 +9,7 @@ import torch
 from cornernet.errors import ConfigError
 from cornernet.inference.graphs import GraphedNetwork, Network
 from cornernet.models.cornernet import CornerNet
-from cornernet.models.layers import fold_batch_norms
+from cornernet.models.folded import fold
 
 Mode = Literal["eager", "graph", "compile"]
 """How the network is run: kernel by kernel; as CUDA graphs, one for each canvas size; or compiled by PyTorch for each
@@ -84,6 +84,6 @@ def prepare(model: CornerNet, device: torch.device, dtype: torch.dtype) -> Corne
     """
     model.eval().requires_grad_(False)
     model.drop_auxiliary_heads()
-    fold_batch_norms(model)
+    fold(model)
     prepared: CornerNet = model.to(device=device, dtype=dtype)
     return prepared.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

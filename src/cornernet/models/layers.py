@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvNorm(nn.Module):
@@ -15,17 +14,13 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(out_channels)
+        self.norm = nn.BatchNorm2d(out_channels)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride))."""
         x = self.norm(self.conv(x))
         return relu(x, inplace=True) if self.activation else x
-
-    def fold(self) -> None:
-        """Moves the batch norm's running statistics into the convolution. For inference only."""
-        self.conv, self.norm = folded(self.conv, self.norm)
 
 
 class Residual(nn.Module):
@@ -34,9 +29,9 @@ class Residual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.norm1: nn.Module = nn.BatchNorm2d(out_channels)
+        self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2: nn.Module = nn.BatchNorm2d(out_channels)
+        self.norm2 = nn.BatchNorm2d(out_channels)
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
             self.skip = ConvNorm(in_channels, out_channels, 1, stride=stride, activation=False)
@@ -46,20 +41,3 @@ class Residual(nn.Module):
         y = relu(self.norm1(self.conv1(x)), inplace=True)
         y = self.norm2(self.conv2(y))
         return relu(y + self.skip(x), inplace=True)
-
-    def fold(self) -> None:
-        """Moves both batch norms into their convolutions; `skip` folds by itself."""
-        self.conv1, self.norm1 = folded(self.conv1, self.norm1)
-        self.conv2, self.norm2 = folded(self.conv2, self.norm2)
-
-
-def folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
-    """One convolution that does what both did in evaluation mode, and nothing; as they are when folded before."""
-    return (fuse_conv_bn_eval(conv, norm), nn.Identity()) if isinstance(norm, nn.BatchNorm2d) else (conv, norm)
-
-
-def fold_batch_norms(model: nn.Module) -> None:
-    """Folds every batch norm of the model, in place. The model must be in evaluation mode, and stays for inference."""
-    # The list must not hold the convolutions themselves, or both sets of weights stay in memory until the end.
-    for module in [m for m in model.modules() if isinstance(m, ConvNorm | Residual)]:
-        module.fold()
