@@ -20,7 +20,7 @@ from benchmarks.report import save, show
 from cornernet.inference.cudnn import full_precision
 from cornernet.inference.graphs import GraphedNetwork
 from cornernet.inference.machine import describe
-from cornernet.inference.prepare import choose_device, choose_dtype, prepare
+from cornernet.inference.prepare import choose_device, choose_dtype, prepare, runner
 from cornernet.inference.roofline import synchronize
 from cornernet.models.build import build_model
 from cornernet.models.folded import fold
@@ -80,9 +80,12 @@ def make_forms(options: argparse.Namespace, device: torch.device, dtype: torch.d
         "+ batch norms folded": lambda: folded(images),
         "+ channels-last, as Detector prepares it": lambda: prepared(rows_of_pixels),
     }
+    if device.type == "cpu" and dtype is torch.float32:
+        transformed = runner(copy.deepcopy(prepared), "winograd", device)
+        forms["+ Winograd's algorithm, as Detector runs it on a CPU"] = lambda: transformed(rows_of_pixels)
     if options.compile:
         compiled: Callable[[Tensor], CornerMaps] = torch.compile(prepared, dynamic=False)
-        forms["+ torch.compile"] = lambda: compiled(rows_of_pixels)
+        forms["channels-last and torch.compile"] = lambda: compiled(rows_of_pixels)
     if device.type == "cuda":
         graphed = GraphedNetwork(prepared)
         forms["channels-last as a CUDA graph, as Detector runs it"] = lambda: graphed(rows_of_pixels)

@@ -3,8 +3,8 @@
 python -m benchmarks.predict --reference DIR    (DIR/venv/bin/python has MMDetection 3.3.0)
 
 All load the same made-up weights and predict in turn, each in a process of its own, so that a busy machine slows all
-and peak memory is each one's own. Ours also runs on the tighter canvas, and in bfloat16 where the processor can: both
-give slightly other boxes.
+and peak memory is each one's own. Ours also runs without Winograd's algorithm, and on the tighter canvas and, where the
+processor can, in bfloat16: these two give slightly other boxes.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ def main() -> None:
     options = parser.parse_args()
     here = Path(__file__).parent
     ours = [sys.executable, str(here / "predict_worker.py")]
-    commands = {OURS: (ours, ["or127", "float32"]), "canvas multiple128": (ours, ["multiple128", "float32"])}
+    commands = {
+        OURS: (ours, ["or127", "float32", "winograd"]),
+        "mode eager": (ours, ["or127", "float32", "eager"]),
+        "canvas multiple128": (ours, ["multiple128", "float32", "winograd"]),
+    }
     with suppress(ConfigError):  # a processor without its instructions
         choose_dtype("bfloat16", torch.device("cpu"))
-        commands["bfloat16"] = (ours, ["or127", "bfloat16"])
+        commands["bfloat16"] = (ours, ["or127", "bfloat16", "eager"])
     if options.reference:
         theirs = [str(options.reference / "venv" / "bin" / "python"), str(here / "reference_worker.py")]
         commands[REFERENCE] = (theirs, [])

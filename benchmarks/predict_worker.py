@@ -15,9 +15,9 @@ from cornernet.inference.machine import peak_process_bytes
 def main() -> None:
     """Loads the checkpoint once, then predicts on demand."""
     checkpoint, height, width, threads = sys.argv[1], *map(int, sys.argv[2:5])
-    canvas, dtype = sys.argv[5:]
+    canvas, dtype, mode = sys.argv[5:]
     torch.set_num_threads(threads)
-    detector = Detector.from_pretrained(checkpoint, device="cpu", canvas=canvas, dtype=dtype)
+    detector = Detector.from_pretrained(checkpoint, device="cpu", canvas=canvas, dtype=dtype, mode=mode)
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     print(json.dumps({"ready": f"cornernet {cornernet.__version__}, PyTorch {torch.__version__}"}), flush=True)
     for _ in sys.stdin:

@@ -1,6 +1,5 @@
 """The detector's doors: what goes in, what comes out, in which order, and what is refused."""
 
-import copy
 import io
 
 import cv2
@@ -12,7 +11,6 @@ from PIL import Image
 from cornernet.corners.decode import DecodeConfig
 from cornernet.errors import ConfigError, CornerNetError, ImageError
 from cornernet.inference.detector import Detector
-from cornernet.inference.prepare import prepare
 from cornernet.inference.stream import read_ahead
 from cornernet.models.build import build_model
 from cornernet.models.config import CornerNetConfig
@@ -192,17 +190,6 @@ def test_corner_maps_are_of_the_canvas(detector):
 def test_decode_options_reach_the_decoder():
     strict = Detector(narrow_model(), RECORD, device="cpu", decoding=DecodeConfig(embedding_threshold=0.0, top_k=10))
     assert len(strict.predict(picture())) <= 10
-
-
-def test_preparing_changes_no_map():
-    plain = narrow_model().eval()
-    images = torch.randn(2, 3, 127, 255, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        expected = plain(images)
-        prepared = prepare(copy.deepcopy(plain), torch.device("cpu"), torch.float32)(images)
-    for name in vars(expected):
-        assert torch.allclose(getattr(prepared, name), getattr(expected, name), atol=1e-4), name
-    assert len(plain.heads) == 2
 
 
 def test_nan_from_the_network_is_an_error_not_an_empty_list():

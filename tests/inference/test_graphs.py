@@ -2,12 +2,9 @@
 
 import logging
 
-import pytest
 import torch
 
-from cornernet.errors import ConfigError
 from cornernet.inference.graphs import GraphedNetwork
-from cornernet.inference.prepare import choose_mode
 from cornernet.structures.maps import CornerMaps
 
 
@@ -70,14 +67,3 @@ def test_a_failed_recording_is_said_once_and_results_still_come(caplog):
     assert [record.message for record in caplog.records] == [
         "no CUDA graph could be recorded, going on without: CUDA error: operation not permitted"
     ]
-
-
-def test_modes():
-    cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert choose_mode(None, cpu) == "eager"
-    assert choose_mode(None, cuda) == "graph"
-    assert choose_mode("compile", cpu) == "compile"
-    with pytest.raises(ConfigError, match="expected a CUDA device for mode graph, got cpu"):
-        choose_mode("graph", cpu)
-    with pytest.raises(ConfigError, match="expected a mode out of eager, graph, compile, got 'fast'"):
-        choose_mode("fast", cpu)

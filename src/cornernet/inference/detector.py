@@ -101,8 +101,8 @@ class Detector:
             record: What its weights expect; `record.architecture` must be the model's.
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
-            mode: "eager", "graph" or "compile", see `cornernet.inference.prepare.Mode`; "graph" on CUDA and "eager"
-                elsewhere if None.
+            mode: "eager", "winograd", "graph" or "compile", see `cornernet.inference.prepare.Mode`; if None "graph" on
+                CUDA, "winograd" in float32 on the CPU and "eager" elsewhere.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.
@@ -117,7 +117,7 @@ class Detector:
         self.record = record
         self.device = choose_device(device)
         self.dtype = choose_dtype(dtype, self.device)
-        self.mode = choose_mode(mode, self.device)
+        self.mode = choose_mode(mode, self.device, self.dtype)
         self.max_pixels = max_pixels
         self._pipeline = Pipeline(
             network=runner(prepare(model, self.device, self.dtype), self.mode, self.device),
@@ -150,8 +150,8 @@ class Detector:
                 or a hub id ("user/repository").
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
-            mode: "eager", "graph" or "compile", see `cornernet.inference.prepare.Mode`; "graph" on CUDA and "eager"
-                elsewhere if None.
+            mode: "eager", "winograd", "graph" or "compile", see `cornernet.inference.prepare.Mode`; if None "graph" on
+                CUDA, "winograd" in float32 on the CPU and "eager" elsewhere.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.

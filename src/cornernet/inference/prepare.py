@@ -10,10 +10,16 @@ from cornernet.errors import ConfigError
 from cornernet.inference.graphs import GraphedNetwork, Network
 from cornernet.models.cornernet import CornerNet
 from cornernet.models.folded import fold
+from cornernet.models.winograd_conv import use_winograd
 
-Mode = Literal["eager", "graph", "compile"]
-"""How the network is run: kernel by kernel; as CUDA graphs, one for each canvas size; or compiled by PyTorch for each
-canvas size, which takes minutes, and on CUDA as graphs, too."""
+Mode = Literal["eager", "winograd", "graph", "compile"]
+"""How the network is run.
+
+- `eager`: kernel by kernel.
+- `winograd`: the same, but for 3x3 convolutions by Winograd's algorithm; in float32 on the CPU.
+- `graph`: as CUDA graphs, one for each canvas size.
+- `compile`: compiled by PyTorch for each canvas size, which takes minutes; on CUDA as graphs, too.
+"""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -57,22 +63,28 @@ def _cpu_computes_in(dtype: torch.dtype) -> bool:
     return bool(supported and supported())
 
 
-def choose_mode(mode: Mode | None, device: torch.device) -> Mode:
-    """How the network is run: as CUDA graphs on CUDA and eagerly elsewhere, unless another way is named.
+def choose_mode(mode: Mode | None, device: torch.device, dtype: torch.dtype) -> Mode:
+    """The named way to run the network, or `graph` on CUDA, `winograd` in float32 on the CPU and `eager` elsewhere.
 
     Raises:
-        ConfigError: On an unknown word, or graphs where there are none.
+        ConfigError: On an unknown word, or a way that the device or the type has not got.
     """
-    chosen = mode or ("graph" if device.type == "cuda" else "eager")
+    on_cpu = device.type == "cpu" and dtype is torch.float32
+    chosen = mode or ("graph" if device.type == "cuda" else "winograd" if on_cpu else "eager")
     if chosen not in get_args(Mode):
         raise ConfigError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")
     if chosen == "graph" and device.type != "cuda":
         raise ConfigError(f"expected a CUDA device for mode graph, got {device.type}: use mode eager or compile")
+    if chosen == "winograd" and not on_cpu:
+        given = f"{str(dtype)[6:]} on {device.type}"
+        raise ConfigError(f"expected float32 on the CPU for mode winograd, got {given}: use mode eager or compile")
     return chosen
 
 
 def runner(network: CornerNet, mode: Mode, device: torch.device) -> Network:
-    """The network as it is run: `Mode` says how."""
+    """The prepared network as it is run: `Mode` says how."""
+    if mode == "winograd":
+        use_winograd(network)
     run: Network = torch.compile(network, dynamic=False) if mode == "compile" else network
     return run if mode == "eager" or device.type != "cuda" else GraphedNetwork(run)
 
