@@ -110,8 +110,9 @@ def _take(lines: Tensor, picture: Tensor, top: int) -> None:
 def _tiles(pixels: Tensor, down: int, across: int) -> Tensor:
     """View (N, H, W, C) as rows of tiles (N * down, 4, across, 4, C), filled up with zeros."""
     count, height, width, channels = pixels.shape
-    filled = pad(pixels, (0, 0, 0, _OUT * across - width, 0, _OUT * down - height))
-    return filled.reshape(count * down, _OUT, across, _OUT, channels)
+    if (height, width) != (_OUT * down, _OUT * across):  # to fill up by nothing is a copy
+        pixels = pad(pixels, (0, 0, 0, _OUT * across - width, 0, _OUT * down - height))
+    return pixels.reshape(count * down, _OUT, across, _OUT, channels)
 
 
 @cache
