@@ -9,7 +9,7 @@ from cornernet.inference import roofline
 from cornernet.inference.roofline import Peaks, Work, WorkCounter, measure_copy, measure_flop, network_work, rate
 from cornernet.models.build import build_model
 from cornernet.models.config import VARIANTS, CornerNetConfig
-from cornernet.ops.corner_pool import corner_pool
+from cornernet.ops.corner_pool import corner_pool, operators
 
 NARROW = CornerNetConfig(
     num_classes=2, channels=(8, 8), blocks=(1, 1), stem_channels=4, feature_channels=8, pool_channels=4, head_channels=8
@@ -33,6 +33,9 @@ def test_counts_by_hand(device):
     with torch.no_grad(), WorkCounter() as counter:
         corner_pool(y.bfloat16(), "top")
     assert counter.work == Work(flop=0, moved=2 * 2 * outputs)
+    with torch.no_grad(), WorkCounter() as counter:
+        operators.pool_sum(y, y, "top", "left")
+    assert counter.work == Work(flop=0, moved=2 * 4 * 2 * outputs)  # as much as where it is two poolings
     with torch.no_grad(), WorkCounter() as counter:
         torch.zeros(4, 6, device=device) @ torch.zeros(6, 5, device=device)
     assert counter.work == Work(flop=2 * 4 * 5 * 6, moved=4 * (24 + 30 + 20))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cornernet.ops.corner_pool import corner_pool, operators, reference
+from cornernet.ops.corner_pool import corner_pool, corner_pool_sum, operators, reference
 
 pytest.importorskip("triton", reason="Triton is published for Linux alone")
 
@@ -49,7 +49,19 @@ def test_nan_as_in_the_loop(interpreted, direction):
     assert interpreted[f"nan {direction}"] == []
 
 
-def compiled(kernel, dtype, *, step, chunk=64, width=32, long=False):
+@pytest.mark.parametrize("second", DIRECTIONS)
+@pytest.mark.parametrize("first", DIRECTIONS)
+def test_sums_equal_the_loop(interpreted, first, second):
+    assert interpreted[f"sum {first} {second}"] == []
+    assert interpreted[f"chunks sum {first} {second}"] == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+def test_dtypes_of_sums_equal_the_loop(interpreted, dtype):
+    assert interpreted[f"sum {dtype}"] == []
+
+
+def compiled(kernel, dtype, *, step, chunk=64, width=32, long=False, **flags):
     """Return the machine-independent code of a kernel, compiled for an H100 although none is here."""
     import triton
     import triton.language as tl
@@ -57,6 +69,7 @@ def compiled(kernel, dtype, *, step, chunk=64, width=32, long=False):
     from triton.compiler import ASTSource
 
     fixed = {"FROM_END": True, "AXIS": int(step == 1), "CHUNK": chunk, "WIDTH": width, "LONG": long, "WIDE": tl.float32}
+    fixed |= flags
     fixed |= {name: 1 for name in kernel.arg_names if name.endswith("_step" if step == 1 else "_stride2")}
     pointers = [name for name in kernel.arg_names if name.endswith("_ptr")]
     signature = {
@@ -73,18 +86,23 @@ def compiled(kernel, dtype, *, step, chunk=64, width=32, long=False):
 
 @pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 @pytest.mark.parametrize("dtype", ["bf16", "fp32"])
-@pytest.mark.parametrize(("name", "loaded"), [("_forward_kernel", 1), ("_backward_kernel", 3)])
-def test_kernels_compile_and_move_sixteen_bytes_at_a_time(tmp_path, monkeypatch, name, loaded, dtype):
+@pytest.mark.parametrize(
+    ("name", "flags", "loaded"),
+    [("_forward_kernel", {"ADD": False}, 1), ("_forward_kernel", {"ADD": True}, 2), ("_backward_kernel", {}, 3)],
+)
+def test_kernels_compile_and_move_sixteen_bytes_at_a_time(tmp_path, monkeypatch, name, flags, loaded, dtype):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from cornernet.ops.corner_pool import triton_kernels
 
     kernel = getattr(triton_kernels, name)
     loads, stores = "ld.global.v4", "st.global.v4"
-    lanes_fastest = compiled(kernel, dtype, step=16)  # channels-last
+    lanes_fastest = compiled(kernel, dtype, step=16, **flags)  # channels-last
     assert lanes_fastest.count(loads) == loaded * lanes_fastest.count(stores) > 0
     assert lanes_fastest.count("ld.global") == lanes_fastest.count(loads)
-    axis_fastest = compiled(kernel, dtype, step=1, long=True)  # rows pooled along their own memory, in chunks
+    axis_fastest = compiled(kernel, dtype, step=1, long=True, **flags)  # rows pooled along their own memory, in chunks
     assert axis_fastest.count("ld.global") == loaded * axis_fastest.count("st.global") > 0
+    for code in (lanes_fastest, axis_fastest):
+        assert ("cvt.rn.bf16" in code) == (dtype == "bf16")  # to the nearest, as PyTorch rounds
 
 
 @pytest.mark.gpu
@@ -116,9 +134,34 @@ def test_on_a_gpu(direction, dtype):
 
 
 @pytest.mark.gpu
-def test_on_a_gpu_the_operator_is_sound():
+@pytest.mark.parametrize("directions", tuple(itertools.product(DIRECTIONS, repeat=2)), ids=" ".join)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_sums_on_a_gpu_equal_two_poolings_to_the_last_bit(directions, dtype):
+    layouts = {
+        "contiguous": lambda x: x,
+        "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+        "sliced": lambda x: x[..., 1:, ::2],
+    }
+    torch.manual_seed(0)
+    shapes = [(2, 128, 128, 128), (1, 3, 5, 7), (1, 2, 700, 9), (0, 3, 4, 4)]
+    for shape, one, other in itertools.product(shapes, layouts, layouts):
+        first = layouts[one](torch.randn(shape, device="cuda").relu().to(dtype)).requires_grad_()
+        second = layouts[other](torch.randn(shape, device="cuda").relu().to(dtype)).requires_grad_()
+        ours = corner_pool_sum(first, second, directions)
+        theirs = corner_pool(first, directions[0]) + corner_pool(second, directions[1])
+        assert torch.equal(ours, theirs)
+        assert ours.dtype == dtype
+        grad = torch.randn_like(ours)
+        pairs = zip(*(torch.autograd.grad(out, (first, second), grad) for out in (ours, theirs)), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_operators_are_sound():
     x = torch.randn(2, 16, 20, 24, device="cuda", requires_grad=True)
     torch.library.opcheck(operators.pool, (x, "top"))
+    y = torch.randn(2, 16, 20, 24, device="cuda").contiguous(memory_format=torch.channels_last).requires_grad_()
+    torch.library.opcheck(operators.pool_sum, (x, y, "top", "left"))
     nan = x.detach().clone()
     nan[0, 0, 3, 3] = float("nan")
     assert torch.equal(corner_pool(nan, "left").isnan(), reference.forward(nan, "left").isnan())

@@ -25,6 +25,7 @@ from cornernet.models.config import CornerNetConfig
 
 MIN_SECONDS = 0.05  # a rate is measured over at least this long, so that starting the work does not count
 REPEATS = 5  # the fastest of so many measurements is the peak
+_POOLED = {torch.ops.cornernet.corner_pool: 1, torch.ops.cornernet.corner_pool_sum: 2}  # maps pooled, at once or not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,11 @@ class WorkCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         count = flop_registry.get(func.overloadpacket)
-        if count is not None or func.overloadpacket is torch.ops.cornernet.corner_pool:
-            flop = count(*args, **kwargs, out_val=out) if count is not None else 0
+        if count is not None:
             tensors = [value for value in (*args, out) if isinstance(value, Tensor)]
-            self.work += Work(flop=flop, moved=sum(map(_bytes, tensors)))
+            self.work += Work(flop=count(*args, **kwargs, out_val=out), moved=sum(map(_bytes, tensors)))
+        elif maps := _POOLED.get(func.overloadpacket):
+            self.work += Work(moved=2 * maps * _bytes(out))
         return out
 
 

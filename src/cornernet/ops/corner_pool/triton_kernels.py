@@ -2,6 +2,9 @@
 # mypy: disable-error-code="no-untyped-call, no-untyped-def, untyped-decorator"
 """Corner pooling on a GPU: one Triton kernel forward, one backward, each reading and writing every element once.
 
+Of a sum of two poolings the second run of the forward kernel adds what the first wrote: five passes over memory, where
+two poolings and an addition take seven.
+
 A program takes a tile: the pooled axis (in chunks, when it is long) by some lanes, the other three axes flattened. All
 loads of a tile are in flight together, and the running maximum is a scan inside the registers. Tensors come with their
 own strides. Lanes are counted with their fastest axis innermost, and the tile is turned so that neighbouring threads
@@ -27,7 +30,17 @@ _FEWEST_LANES = 32  # bfloat16 lanes in 64 bytes, two memory sectors
 def forward(x: Tensor, direction: str) -> Tensor:
     """Pool (N, C, H, W) of any strides into a new tensor of the same memory format."""
     out = torch.empty_like(x)
-    _launch(_forward_kernel, (x, out), direction, starts_at_end(direction))
+    _launch(_forward_kernel, (x, out), direction, starts_at_end(direction), ADD=False)
+    return out
+
+
+def forward_sum(first: Tensor, second: Tensor, first_direction: str, second_direction: str) -> Tensor:
+    """Pool two maps of one shape and dtype and add them, rounding as PyTorch does; the first's memory format is kept.
+
+    A maximum is exact and halves are added in float32, as `a + b` adds them, so the sum is rounded once either way.
+    """
+    out = forward(first, first_direction)
+    _launch(_forward_kernel, (second, out), second_direction, starts_at_end(second_direction), ADD=True)
     return out
 
 
@@ -38,7 +51,9 @@ def backward(grad: Tensor, x: Tensor, out: Tensor, direction: str) -> Tensor:
     return grad_x
 
 
-def _launch(kernel: triton.JITFunction, tensors: tuple[Tensor, ...], direction: str, from_end: bool) -> None:
+def _launch(
+    kernel: triton.JITFunction, tensors: tuple[Tensor, ...], direction: str, from_end: bool, **flags: bool
+) -> None:
     """Run a kernel over all lanes: the tensors, their strides along the lanes' axes and the pooled one, the sizes."""
     written = tensors[-1]  # dense, in the order of the input's axes
     if written.numel() == 0:
@@ -62,6 +77,7 @@ def _launch(kernel: triton.JITFunction, tensors: tuple[Tensor, ...], direction: 
             LONG=length > chunk,
             WIDE=tl.float64 if written.dtype == torch.float64 else tl.float32,
             num_warps=4 if chunk * width <= _TILE else 8,
+            **flags,
         )
 
 
@@ -106,6 +122,7 @@ def _forward_kernel(
     WIDTH: tl.constexpr,
     LONG: tl.constexpr,
     WIDE: tl.constexpr,
+    ADD: tl.constexpr,
 ):
     i0, i1, i2, exists = _lanes(count, size1, size2, AXIS, WIDTH)
     x_ptr += i0 * x_stride0 + i1 * x_stride1 + i2 * x_stride2
@@ -116,10 +133,14 @@ def _forward_kernel(
         cell = (length - 1 - order if FROM_END else order).to(tl.int64)
         here = exists & (order < length)
         best = tl.load(x_ptr + cell * x_step, mask=here, other=float("-inf")).to(WIDE)
+        if ADD:  # loaded before the scan, to be in flight with the rest
+            first = tl.load(out_ptr + cell * out_step, mask=here, other=0.0).to(WIDE)
         best = tl.associative_scan(best, AXIS, _maximum)
         if LONG:
             best = _maximum(best, carried)
             carried = _last(best, order, start + CHUNK, AXIS)
+        if ADD:
+            best += first
         tl.store(out_ptr + cell * out_step, best.to(out_ptr.dtype.element_ty), mask=here)
 
 
