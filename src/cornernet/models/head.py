@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 
 from cornernet.models.config import CornerNetConfig
 from cornernet.models.layers import ConvNorm
-from cornernet.ops.corner_pool import Direction, corner_pool
+from cornernet.ops.corner_pool import Direction, corner_pool_sum
 from cornernet.structures.maps import CornerMaps
 
 PRIOR = 0.1
@@ -30,7 +30,7 @@ class CornerPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        edges = corner_pool(self.first(x), self.directions[0]) + corner_pool(self.second(x), self.directions[1])
+        edges = corner_pool_sum(self.first(x), self.second(x), self.directions)
         y: Tensor = self.out(relu(self.pooled(edges) + self.skip(x), inplace=True))
         return y
 
