@@ -2,6 +2,7 @@
 
 All contestants of a layout and direction take turns in each round, so that what else the machine does falls on all of
 them alike. Times are medians with the middle half's width; ratios are to `clone` of the same tensor in the same rounds.
+Where the sum of two directions is an operator of its own, it is timed against two poolings and an addition.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from torch import Tensor
 
 from benchmarks.report import save
 from cornernet.inference.machine import describe
-from cornernet.ops.corner_pool import Direction, corner_pool, portable
+from cornernet.ops.corner_pool import Direction, corner_pool, corner_pool_sum, operators, portable
 
 DIRECTIONS: tuple[Direction, ...] = ("top", "left", "bottom", "right")
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
+CORNERS: tuple[tuple[Direction, Direction], ...] = (("top", "left"), ("bottom", "right"))
+# Maps read and written; a clone's are two. Backward passes are of two directions, four maps each; the sum pools again.
+SUM_PASSES = {"sum forward": 5, "composed sum forward": 7, "sum both": 5 + 4 + 8, "composed sum both": 7 + 8}
 BACKENDS = ("corner_pool", "portable", "cummax")
 Task = Callable[[], object]
 
@@ -71,6 +75,25 @@ def tasks(x: Tensor, grad: Tensor, direction: Direction) -> dict[str, Task]:
     }
 
 
+def sum_tasks(first: Tensor, second: Tensor, grad: Tensor, directions: tuple[Direction, Direction]) -> dict[str, Task]:
+    """Name each thing to time of a sum of two directions."""
+    leaves = [x.detach().requires_grad_() for x in (first, second)]
+
+    def composed(first: Tensor, second: Tensor) -> Tensor:
+        return corner_pool(first, directions[0]) + corner_pool(second, directions[1])
+
+    def at_once(first: Tensor, second: Tensor) -> Tensor:
+        return corner_pool_sum(first, second, directions)
+
+    return {
+        "clone": first.clone,
+        "sum forward": lambda: at_once(first, second),
+        "composed sum forward": lambda: composed(first, second),
+        "sum both": lambda: torch.autograd.grad(at_once(*leaves), leaves, grad),
+        "composed sum both": lambda: torch.autograd.grad(composed(*leaves), leaves, grad),
+    }
+
+
 def measure(named: dict[str, Task], rounds: int, device: torch.device) -> dict[str, list[float]]:
     """Run every task once a round and return its times in milliseconds."""
     times: dict[str, list[float]] = {name: [] for name in named}
@@ -91,13 +114,20 @@ def _wait(device: torch.device) -> None:
 
 
 def timings(args: argparse.Namespace) -> list[Timing]:
-    """Measure every task in every layout and direction."""
+    """Measure every task in every layout and direction, and the sums where they are an operator of their own."""
     device, found = torch.device(args.device), []
     for layout, memory_format in LAYOUTS.items():
-        x = torch.randn(args.shape, device=device, dtype=getattr(torch, args.dtype)).relu()
-        x = x.contiguous(memory_format=memory_format)
-        for direction in DIRECTIONS:
-            times = measure(tasks(x, torch.randn_like(x), direction), args.rounds, device)
+        x, other = (
+            torch.randn(args.shape, device=device, dtype=getattr(torch, args.dtype))
+            .relu()
+            .contiguous(memory_format=memory_format)
+            for _ in range(2)
+        )
+        named = {direction: tasks(x, torch.randn_like(x), direction) for direction in DIRECTIONS}
+        if device.type in operators.SUMMED_AT_ONCE:
+            named |= {" + ".join(pair): sum_tasks(x, other, torch.randn_like(x), pair) for pair in CORNERS}
+        for direction, group in named.items():
+            times = measure(group, args.rounds, device)
             clone = statistics.median(times["clone"])
             for name, taken in times.items():
                 low, median, high = statistics.quantiles(taken, n=4)
@@ -128,6 +158,18 @@ def table(found: list[Timing], title: str) -> Table:
     return shown
 
 
+def sums_table(sums: list[Timing]) -> Table:
+    """Lay out the sums' ratios to `clone`, each with the share of its bandwidth that is reached."""
+    shown = Table(
+        "layout", "directions", *SUM_PASSES, title="sums of two directions, in clones (of a clone's bandwidth)"
+    )
+    for layout, directions in dict.fromkeys((t.layout, t.direction) for t in sums):
+        line = {t.task: t.clones for t in sums if (t.layout, t.direction) == (layout, directions)}
+        cells = (f"{line[name]:.2f} ({passes / 2 / line[name]:.0%})" for name, passes in SUM_PASSES.items())
+        shown.add_row(layout, directions, *cells)
+    return shown
+
+
 def main() -> None:
     """Measure, print the table, and write the JSON where it was asked for."""
     parser = argparse.ArgumentParser(description="Corner pooling against clone and torch.cummax.")
@@ -142,6 +184,8 @@ def main() -> None:
     found = timings(args)
     title = f"corner pooling of {'x'.join(map(str, args.shape))} {args.dtype} on {args.device}, in clones"
     Console(width=140).print(table(found, title))
+    if sums := [t for t in found if t.task in SUM_PASSES]:
+        Console(width=140).print(sums_table(sums))
     settings = {"shape": list(args.shape), "dtype": args.dtype, "rounds": args.rounds}
     save(
         args.json, describe(torch.device(args.device)) | settings | {"timings": [dataclasses.asdict(t) for t in found]}
