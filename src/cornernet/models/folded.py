@@ -8,7 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cornernet.models.head import Branch, CornerPooling
 from cornernet.models.layers import ConvNorm, Residual
-from cornernet.ops.corner_pool import corner_pool
+from cornernet.ops.corner_pool import corner_pool_sum
 
 
 class FusedConv(nn.Module):
@@ -54,7 +54,7 @@ class FoldedCornerPooling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)."""
-        edges = corner_pool(self.first(x), self.directions[0]) + corner_pool(self.second(x), self.directions[1])
+        edges = corner_pool_sum(self.first(x), self.second(x), self.directions)
         y: Tensor = self.out(self.pooled(edges, self.skip(x)))
         return y
 
