@@ -32,13 +32,17 @@ def wide():
     return model
 
 
-def test_modes():
+def test_modes(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     cuda, single, half = torch.device("cuda"), torch.float32, torch.bfloat16
     assert choose_mode(None, CPU, single) == "winograd"
     assert choose_mode(None, CPU, half) == "eager"
     assert choose_mode(None, cuda, single) == choose_mode(None, cuda, half) == "graph"
     assert choose_mode(None, torch.device("mps"), single) == "eager"
     assert choose_mode("compile", CPU, single) == "compile"
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert choose_mode(None, CPU, single) == "eager"
+    assert choose_mode("winograd", CPU, single) == "winograd"
     assert choose_mode("eager", CPU, single) == choose_mode("eager", cuda, single) == "eager"
 
 

@@ -36,8 +36,8 @@ class DeviceOptions(CommonOptions):
         device: Where to run, such as cpu, cuda, cuda:1 or mps; the machine's accelerator, or else the CPU, by default.
         dtype: What the network computes in; float32 gives the published results.
         mode: How the network is run: kernel by kernel (eager); the same, but 3x3 convolutions by Winograd's algorithm
-            (winograd, the default in float32 on the CPU); as CUDA graphs (graph, the default on CUDA); or compiled by
-            PyTorch, which takes minutes for each size of picture (compile).
+            (winograd, the default in float32 on x86 processors); as CUDA graphs (graph, the default on CUDA); or
+            compiled by PyTorch, which takes minutes for each size of picture (compile).
         batch: Pictures that go through the network at once; lower it when memory runs out.
         workers: Threads that read pictures ahead of the network.
         max_pixels: Pictures with more pixels than this are refused before they are decoded.

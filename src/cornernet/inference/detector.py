@@ -102,7 +102,7 @@ class Detector:
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
             mode: "eager", "winograd", "graph" or "compile", see `cornernet.inference.prepare.Mode`; if None "graph" on
-                CUDA, "winograd" in float32 on the CPU and "eager" elsewhere.
+                CUDA, "winograd" in float32 on x86 processors and "eager" elsewhere.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.
@@ -151,7 +151,7 @@ class Detector:
             device: Where to run; the machine's accelerator if None, or the CPU.
             dtype: "float32" (None), "bfloat16" or "float16".
             mode: "eager", "winograd", "graph" or "compile", see `cornernet.inference.prepare.Mode`; if None "graph" on
-                CUDA, "winograd" in float32 on the CPU and "eager" elsewhere.
+                CUDA, "winograd" in float32 on x86 processors and "eager" elsewhere.
             decoding: Thresholds and counts of the decoder; the reference's if None.
             soft_nms: Parameters of soft-NMS; the reference's if None.
             max_pixels: Pictures with more pixels are refused from their header.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Literal, get_args
 
 import torch
@@ -16,7 +17,7 @@ Mode = Literal["eager", "winograd", "graph", "compile"]
 """How the network is run.
 
 - `eager`: kernel by kernel.
-- `winograd`: the same, but for 3x3 convolutions by Winograd's algorithm; in float32 on the CPU.
+- `winograd`: the same, but for 3x3 convolutions by Winograd's algorithm; in float32 on a CPU.
 - `graph`: as CUDA graphs, one for each canvas size.
 - `compile`: compiled by PyTorch for each canvas size, which takes minutes; on CUDA as graphs, too.
 """
@@ -64,13 +65,16 @@ def _cpu_computes_in(dtype: torch.dtype) -> bool:
 
 
 def choose_mode(mode: Mode | None, device: torch.device, dtype: torch.dtype) -> Mode:
-    """The named way to run the network, or `graph` on CUDA, `winograd` in float32 on the CPU and `eager` elsewhere.
+    """The named way to run the network, or `graph` on CUDA, `winograd` in float32 on x86 and `eager` elsewhere.
+
+    Other processors' libraries have such algorithms themselves, or were not timed.
 
     Raises:
         ConfigError: On an unknown word, or a way that the device or the type has not got.
     """
     on_cpu = device.type == "cpu" and dtype is torch.float32
-    chosen = mode or ("graph" if device.type == "cuda" else "winograd" if on_cpu else "eager")
+    on_x86 = on_cpu and platform.machine() in ("x86_64", "AMD64")
+    chosen = mode or ("graph" if device.type == "cuda" else "winograd" if on_x86 else "eager")
     if chosen not in get_args(Mode):
         raise ConfigError(f"expected a mode out of {', '.join(get_args(Mode))}, got {mode!r}")
     if chosen == "graph" and device.type != "cuda":
