@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from cornernet.ops.threads import on_threads
+
 _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity
 _OUT = 4  # a tile's outputs along an axis
 _IN = _OUT + 2  # and its inputs
@@ -38,9 +40,12 @@ def transform_weight(weight: Tensor) -> Tensor:
         (36, in_channels, out_channels), of the dtype and device of `weight`; four times its size.
     """
     *_, filters = _matrices()
-    both = torch.from_numpy(np.kron(filters, filters)).to(weight.device)
+    features, channels = weight.shape[:2]
     taps = weight.double().permute(2, 3, 1, 0).reshape(9, -1)
-    return (both @ taps).to(weight.dtype).view(_IN * _IN, weight.shape[1], weight.shape[0])
+    transformed = weight.new_empty(_IN * _IN, channels * features)
+    for place, combination in zip(transformed, torch.from_numpy(np.kron(filters, filters)).to(taps), strict=True):
+        place.copy_(combination @ taps)  # one by one, so that no float64 array of them all is in memory
+    return transformed.view(_IN * _IN, channels, features)
 
 
 def conv3x3(x: Tensor, transformed: Tensor, bias: Tensor, plus: Tensor | None, *, activation: bool) -> Tensor:
@@ -59,35 +64,43 @@ def conv3x3(x: Tensor, transformed: Tensor, bias: Tensor, plus: Tensor | None, *
         (N, out_channels, H, W) float32, channels-last. A value that is not finite spreads up to four cells,
         not one.
     """
-    inward, outward = _transforms()
     count, channels, height, width = x.shape
     features = transformed.shape[2]
     down, across = -(-height // _OUT), -(-width // _OUT)  # tiles
     pixels = x.permute(0, 2, 3, 1)
     added = None if plus is None else _tiles(plus.permute(0, 2, 3, 1), down, across)
     out = x.new_empty(count * down, _OUT, across, _OUT, features)
-    step = max(1, min(len(out), _BLOCK // (across * max(channels, features))))  # rows of tiles
-    rows = x.new_zeros(step, _IN, _OUT * across + 2, channels)
-    # One piece of memory for all blocks: fresh memory costs more than what is computed in it.
-    places, taken = (x.new_empty(_IN * _IN * step * across * channels) for _ in range(2))
-    products = x.new_empty(_IN * _IN * step * across * features)
-    results = x.new_empty(_OUT * _OUT * step * across * features)
-    for start in range(0, len(out), step):
-        block = out[start : start + step]
-        here = rows[: len(block)]
-        for row, lines in enumerate(here, start):
-            _take(lines[:, 1 : width + 1], pixels[row // down], _OUT * (row % down) - 1)
-        size = len(block) * across
-        inputs = _part(places, _IN, _IN, len(block), across, channels)
-        inputs.copy_(here.unfold(2, _IN, _OUT).permute(1, 4, 0, 2, 3))
-        v = torch.mm(inward, inputs.view(_IN * _IN, -1), out=_part(taken, _IN * _IN, size * channels))
-        m = torch.bmm(v.view(-1, size, channels), transformed, out=_part(products, _IN * _IN, size, features))
-        y = torch.mm(outward, m.view(_IN * _IN, -1), out=_part(results, _OUT * _OUT, size * features))
-        torch.add(y.view(_OUT, _OUT, len(block), across, features).permute(2, 0, 3, 1, 4), bias, out=block)
-        if added is not None:
-            block += added[start : start + step]
-        if activation:
-            block.relu_()
+    share = -(-len(out) // torch.get_num_threads())
+    step = max(1, min(share, _BLOCK // (across * max(channels, features))))  # rows of tiles
+    blocks = range(0, len(out), step)
+    starts = iter(blocks)
+
+    def compute() -> None:
+        """Compute the blocks that no other thread has taken."""
+        inward, outward = _transforms()
+        rows = x.new_zeros(step, _IN, _OUT * across + 2, channels)
+        # One piece of memory for all blocks: fresh memory costs more than what is computed in it.
+        places, taken = (x.new_empty(_IN * _IN * step * across * channels) for _ in range(2))
+        products = x.new_empty(_IN * _IN * step * across * features)
+        results = x.new_empty(_OUT * _OUT * step * across * features)
+        for start in starts:
+            block = out[start : start + step]
+            here = rows[: len(block)]
+            for row, lines in enumerate(here, start):
+                _take(lines[:, 1 : width + 1], pixels[row // down], _OUT * (row % down) - 1)
+            size = len(block) * across
+            inputs = _part(places, _IN, _IN, len(block), across, channels)
+            inputs.copy_(here.unfold(2, _IN, _OUT).permute(1, 4, 0, 2, 3))
+            v = torch.mm(inward, inputs.view(_IN * _IN, -1), out=_part(taken, _IN * _IN, size * channels))
+            m = torch.bmm(v.view(-1, size, channels), transformed, out=_part(products, _IN * _IN, size, features))
+            y = torch.mm(outward, m.view(_IN * _IN, -1), out=_part(results, _OUT * _OUT, size * features))
+            torch.add(y.view(_OUT, _OUT, len(block), across, features).permute(2, 0, 3, 1, 4), bias, out=block)
+            if added is not None:
+                block += added[start : start + step]
+            if activation:
+                block.relu_()
+
+    on_threads(compute, most=len(blocks))
     whole = out.view(count, _OUT * down, _OUT * across, features)
     return whole[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
