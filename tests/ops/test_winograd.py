@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -42,17 +44,15 @@ def test_float32_holds_the_transforms_exactly():
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 14), st.integers(1, 14),
-    st.booleans(), st.booleans(), st.booleans(), st.integers(1, 200),
+    st.booleans(), st.booleans(), st.booleans(), st.integers(1, 200), st.integers(1, 6),
 )  # fmt: skip
-def test_any_size_is_the_direct_form(count, channels, features, height, width, adds, activation, last, block):
+def test_any_size_is_the_direct_form(count, channels, features, height, width, adds, activation, last, block, chain):
     x, weight, bias, plus = made(count, channels, features, height, width)
     plus = plus if adds else None
     given = x.contiguous(memory_format=torch.channels_last) if last else x
-    before, winograd._BLOCK = winograd._BLOCK, block  # many blocks, of which the last may be shorter
-    try:
+    # Many blocks, of which the last may be shorter, and chains, of which the last may be.
+    with mock.patch.multiple(winograd, _BLOCK=block, _CHAIN=chain):
         found = conv3x3(given, transform_weight(weight), bias, plus, activation=activation)
-    finally:
-        winograd._BLOCK = before
     expected = direct(x, weight, bias, plus, activation)
     assert found.shape == expected.shape
     assert found.dtype == torch.float32
@@ -75,7 +75,7 @@ def test_input_and_added_map_stay_as_they_are():
     assert torch.equal(plus, kept[1])
 
 
-def test_rounding_is_half_of_what_the_usual_points_have(monkeypatch):
+def test_points_and_chains_each_halve_the_rounding(monkeypatch):
     x, weight, bias, _ = made(1, 256, 256, 32, 32)
     x = x.relu()
     exact = direct(x, weight, bias, None, False)
@@ -85,11 +85,14 @@ def test_rounding_is_half_of_what_the_usual_points_have(monkeypatch):
         return (conv3x3(x, transform_weight(weight), bias, None, activation=False) - exact).std() / exact.std()
 
     ours = error()
+    assert ours < 1e-6
+    monkeypatch.setattr(winograd, "_CHAIN", 256)
+    long_chains = error()
+    assert ours < 0.65 * long_chains
     monkeypatch.setattr(winograd, "_POINTS", (0.0, 1.0, -1.0, 2.0, -2.0))
-    usual = error()
+    assert long_chains < 0.6 * error()
+    monkeypatch.undo()
     winograd._transforms.cache_clear()
-    assert ours < 0.6 * usual
-    assert ours < 2e-6
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -6,9 +6,10 @@ is one matrix product, by 36 x 36 or 16 x 36 numbers; and what all tiles multipl
 product over the channels. So all that is done here is matrix products and copies, which PyTorch does at the processor's
 best, on any CPU.
 
-The interpolation points 0, ±5/8, ±3/2 and infinity are chosen for small rounding errors, half those of the usual 0, ±1,
-±2 (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural networks",
-2020). They are dyadic, so that float32 holds the matrices of both transforms exactly.
+Rounding errors are kept as small as those of PyTorch's direct form of channels-last tensors: the interpolation points 0,
+±5/8, ±3/2 and infinity have half the errors of the usual 0, ±1, ±2 (Barabasz et al., "Error analysis and improving the
+accuracy of Winograd convolution for deep neural networks", 2020), products are added up in short chains, which halves
+them again, and the points are dyadic, so that float32 holds the matrices of both transforms exactly.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from cornernet.ops.threads import on_threads
 _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity
 _OUT = 4  # a tile's outputs along an axis
 _IN = _OUT + 2  # and its inputs
+_CHAIN = 64  # products added up one after the other; sums of such sums round less
 _BLOCK = 24576  # numbers at one of a tile's places that are under way at once: what fits into a core's cache
 
 
@@ -92,7 +94,10 @@ def conv3x3(x: Tensor, transformed: Tensor, bias: Tensor, plus: Tensor | None, *
             inputs = _part(places, _IN, _IN, len(block), across, channels)
             inputs.copy_(here.unfold(2, _IN, _OUT).permute(1, 4, 0, 2, 3))
             v = torch.mm(inward, inputs.view(_IN * _IN, -1), out=_part(taken, _IN * _IN, size * channels))
-            m = torch.bmm(v.view(-1, size, channels), transformed, out=_part(products, _IN * _IN, size, features))
+            v, m = v.view(-1, size, channels), _part(products, _IN * _IN, size, features)
+            torch.bmm(v[:, :, :_CHAIN], transformed[:, :_CHAIN], out=m)
+            for c in range(_CHAIN, channels, _CHAIN):
+                m.baddbmm_(v[:, :, c : c + _CHAIN], transformed[:, c : c + _CHAIN])
             y = torch.mm(outward, m.view(_IN * _IN, -1), out=_part(results, _OUT * _OUT, size * features))
             torch.add(y.view(_OUT, _OUT, len(block), across, features).permute(2, 0, 3, 1, 4), bias, out=block)
             if added is not None:
