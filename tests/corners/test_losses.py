@@ -1,6 +1,7 @@
 """Losses against the formulas written out object by object, their edges, and their gradients."""
 
 import math
+import shutil
 from dataclasses import fields
 
 import pytest
@@ -315,3 +316,15 @@ def test_compiles_once_for_any_number_of_boxes():
         assert_terms_close(ours, theirs)
         for a, b in zip(gradients(ours, maps), gradients(theirs, maps), strict=True):
             torch.testing.assert_close(a, b)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_single_object_compiles(monkeypatch):
+    """Of code for several threads: the gradient of indexing a tensor of one element does not."""
+    torch.compiler.reset()
+    monkeypatch.setattr(torch._inductor.config.cpp, "threads", 2)
+    maps, targets = batch([7])
+    ours, theirs = torch.compile(corner_loss, fullgraph=True)([maps], targets), corner_loss([maps], targets)
+    assert_terms_close(ours, theirs)
+    for a, b in zip(gradients(ours, maps), gradients(theirs, maps), strict=True):
+        torch.testing.assert_close(a, b)

@@ -192,7 +192,9 @@ def _push(centers: Tensor, of_picture: Tensor, objects: Tensor, margin: float) -
     near_above = torch.searchsorted(near_from, place, right=True) - torch.searchsorted(equal_from, place, right=True)
     pairs = near_below + (place - equal_from)  # equal ones pull in no direction, but are at full margin's cost
     real = place < objects[:, None]
-    total = (margin * pairs.to(centers.dtype) + (near_above - near_below) * centers[order]) * real
+    # Not centers[order]: of a single object, PyTorch 2.13 fails to compile its gradient for CPUs.
+    placed = centers.expand_as(order).gather(1, order)
+    total = (margin * pairs.to(centers.dtype) + (near_above - near_below) * placed) * real
     return (total.sum(1) * 2 / (objects * (objects - 1)).clamp(min=1)).sum()
 
 
