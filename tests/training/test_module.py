@@ -1,6 +1,7 @@
 """What a step differentiates: on its own, shared by processes, with less memory, in half precision."""
 
 import copy
+import functools
 from contextlib import nullcontext
 
 import pytest
@@ -109,13 +110,36 @@ def test_recomputing_activations_changes_nothing():
     torch.testing.assert_close(saving.eval()(args[0]).tl_heat, plain.eval()(args[0]).tl_heat, rtol=0, atol=0)
 
 
-def _one_of_two(rank, port, folder):
+@pytest.mark.parametrize("saving", [False, True])
+@pytest.mark.parametrize("half", [False, True])
+def test_the_whole_step_compiles_into_one_graph_for_any_number_of_boxes(monkeypatch, half, saving):
+    torch.compiler.reset()
+    plain = network()
+    other = copy.deepcopy(plain)
+    if saving:
+        checkpoint_residuals(other)
+    theirs = TrainingModule(plain, LossConfig(), embedding_pictures=6)
+    # Without a C++ compiler; a step that is not one graph raises.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager", fullgraph=True))
+    ours = TrainingModule(other, LossConfig(), embedding_pictures=6, compiled=True)
+    for step, counts in enumerate([[2, 1], [0, 0], [1, 0], [0, 1], [30, 40]]):
+        args = batch(2, counts, seed=step)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=half),
+            torch.compiler.set_stance("fail_on_recompile" if step else "default"),
+        ):
+            torch.testing.assert_close(gradients(ours, args), gradients(theirs, args))
+    torch.testing.assert_close(other.state_dict(), plain.state_dict())
+
+
+def _one_of_two(rank, port, folder, compiled):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     images, boxes, labels, picture = batch(4, [2, 0, 1, 5])
     own = (picture // 2) == rank
     share = (images[2 * rank : 2 * rank + 2], boxes[own], labels[own], picture[own] - 2 * rank)
-    module = TrainingModule(network(frozen=True), LossConfig(), embedding_pictures=4)
+    torch.compile = functools.partial(torch.compile, backend="aot_eager")
+    module = TrainingModule(network(frozen=True), LossConfig(), embedding_pictures=4, compiled=compiled)
     terms, _ = gradients(DistributedDataParallel(module), share)
     dist.all_reduce(terms)
     if rank == 0:
@@ -123,13 +147,14 @@ def _one_of_two(rank, port, folder):
     dist.destroy_process_group()
 
 
-def test_two_processes_have_the_gradient_of_one(tmp_path):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_two_processes_have_the_gradient_of_one(tmp_path, compiled):
     import socket
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    mp.spawn(_one_of_two, (port, tmp_path), nprocs=2)
+    mp.spawn(_one_of_two, (port, tmp_path, compiled), nprocs=2)
     got = torch.load(tmp_path / "got.pt", weights_only=True)
     terms, grads = gradients(
         TrainingModule(network(frozen=True), LossConfig(), embedding_pictures=4), batch(4, [2, 0, 1, 5])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -32,7 +33,10 @@ def _wrap(block: Residual) -> None:
     def forward(x: Tensor) -> Tensor:
         if not block.training:
             return plain(x)
-        y: Tensor = checkpoint(plain, x, use_reentrant=False, context_fn=contexts)
+        if torch.compiler.is_compiling():  # a graph counts a batch once by itself, and takes no such contexts
+            y: Tensor = checkpoint(plain, x, use_reentrant=False)
+        else:
+            y = checkpoint(plain, x, use_reentrant=False, context_fn=contexts)
         return y
 
     block.forward = forward  # type: ignore[method-assign]

@@ -26,7 +26,8 @@ class TrainingModule(nn.Module):
         network: In training mode, with a head on every stack.
         loss: Weights and shapes of the losses.
         embedding_pictures: The pictures that pull and push are summed over.
-        compiled: Whether PyTorch compiles the network.
+        compiled: Whether PyTorch compiles the step, from pictures to losses and back: one graph for a shape of
+            `images`, whatever the number of boxes.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class TrainingModule(nn.Module):
         self.network = network
         self._loss = loss
         self._embedding_pictures = embedding_pictures
-        self._all_stacks = torch.compile(network.all_stacks) if compiled else network.all_stacks
+        self._compiled = torch.compile(self._terms) if compiled else None
 
     def forward(self, images: Tensor, boxes: Tensor, labels: Tensor, image_index: Tensor) -> Tensor:
         """The losses (4,), float32, in the order of `TERMS`; their sum is what is minimised.
@@ -47,7 +48,15 @@ class TrainingModule(nn.Module):
             labels: (M,) int64.
             image_index: (M,) int64 in 0..N-1, the picture each box belongs to.
         """
-        stacks = self._all_stacks(images)
+        if self._compiled is None:
+            return self._terms(images, boxes, labels, image_index)
+        for tensor in (boxes, labels, image_index):
+            # Nothing is assumed of M. Of a size that merely varies, PyTorch compiles 0 and 1 as cases of their own.
+            torch._dynamo.decorators.mark_unbacked(tensor, 0, shape_id="boxes")
+        return self._compiled(images, boxes, labels, image_index)
+
+    def _terms(self, images: Tensor, boxes: Tensor, labels: Tensor, image_index: Tensor) -> Tensor:
+        stacks = self.network.all_stacks(images)
         with torch.autocast(images.device.type, enabled=False):
             height, width = images.shape[2:]
             targets = corner_targets(
