@@ -37,7 +37,7 @@ class TrainCommandOptions(CommonOptions):
         precision: What the network computes in; the losses are always float32.
         epochs: How often every picture is seen.
         ema: Keep a moving average of the weights, and give that out.
-        compile: Compile network, targets and losses: minutes at the start, faster steps.
+        compile: Compile network, targets and losses: minutes at the start; meant for accelerators.
         workers: Processes that read ahead on each device; 0 reads in the training process.
         seed: Fixes weights, order and augmentation.
         changes: Fields of the recipe, as SECTION.FIELD=VALUE.

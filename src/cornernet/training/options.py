@@ -118,8 +118,8 @@ class TrainOptions:
         seed: Fixes weights, order and augmentation.
         ema: Whether a moving average of the weights is kept, measured and given out.
         ema_decay: How much of the average stays at each step, once warm.
-        compile: Whether PyTorch compiles network, targets and losses with their gradients: minutes at the start, faster
-            steps.
+        compile: Whether PyTorch compiles network, targets and losses with their gradients: minutes at the start. Meant
+            for accelerators: on a CPU steps take longer.
         checkpointing: Whether residual blocks compute their activations again in the backward pass: less memory, a
             third more time.
         sync_batch_norm: Whether batch norm takes its statistics over all devices.
