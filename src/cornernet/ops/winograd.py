@@ -6,10 +6,10 @@ is one matrix product, by 36 x 36 or 16 x 36 numbers; and what all tiles multipl
 product over the channels. So all that is done here is matrix products and copies, which PyTorch does at the processor's
 best, on any CPU.
 
-Rounding errors are kept as small as those of PyTorch's direct form of channels-last tensors: the interpolation points 0,
-±5/8, ±3/2 and infinity have half the errors of the usual 0, ±1, ±2 (Barabasz et al., "Error analysis and improving the
-accuracy of Winograd convolution for deep neural networks", 2020), products are added up in short chains, which halves
-them again, and the points are dyadic, so that float32 holds the matrices of both transforms exactly.
+Rounding errors are kept as small as those of PyTorch's direct form on channels-last tensors: the interpolation points
+0, ±5/8, ±3/2 and infinity have half the errors of the usual 0, ±1, ±2 (Barabasz et al., "Error analysis and improving
+the accuracy of Winograd convolution for deep neural networks", 2020), products are added up in short chains, which
+halves them again, and the points are dyadic, so that float32 holds the matrices of both transforms exactly.
 """
 
 from __future__ import annotations
