@@ -99,13 +99,15 @@ def corner_loss(
             the heatmaps are, whatever the autocast.
         targets: Those of the same batch, classes and map size.
         config: Weights and shapes of the losses.
-        counts: (4,) what to divide by instead of `targets.counts()`: their mean over a distributed run's processes.
+        counts: (4,) positive, what to divide by instead of `targets.counts()`, or 1 where these are 0: their mean over
+            a distributed run's processes, say.
 
     Raises:
         ConfigError: Without a stack, or when heatmaps differ from the targets' in shape.
     """
     _check(stacks, targets)
-    tl_peaks, br_peaks, tl_corners, br_corners = (targets.counts() if counts is None else counts).clamp(min=1).unbind()
+    divisors = targets.counts().clamp(min=1) if counts is None else counts
+    tl_peaks, br_peaks, tl_corners, br_corners = divisors.unbind()
     tl_wrong, br_wrong = _FocalTarget.of(targets.tl_heat, config.gamma), _FocalTarget.of(targets.br_heat, config.gamma)
     picture = targets.image_index
     of_picture = picture == torch.arange(len(targets.tl_heat), device=picture.device)[:, None]  # (N, M)

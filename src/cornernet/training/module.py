@@ -70,15 +70,21 @@ class TrainingModule(nn.Module):
             )
             counts = targets.counts()
             means = mean_over_processes(torch.cat([counts, counts.new_full((1,), len(images))]))
-            terms = corner_loss(stacks, targets, self._loss, counts=means[:4])
+            at_least_one = means[:4].clamp(min=1 / processes())  # in all processes together
+            terms = corner_loss(stacks, targets, self._loss, counts=at_least_one)
             scale = self._embedding_pictures / means[4]
             return torch.stack([terms.det, terms.pull * scale, terms.push * scale, terms.off])
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
     """The mean of a tensor over the processes of a run; the tensor itself where there is one."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if processes() == 1:
         return values
     total = values.detach().clone()
     dist.all_reduce(total)
-    return total / dist.get_world_size()
+    return total / processes()
+
+
+def processes() -> int:
+    """How many processes share the run."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
