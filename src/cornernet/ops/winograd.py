@@ -6,10 +6,10 @@ is one matrix product, by 36 x 36 or 16 x 36 numbers; and what all tiles multipl
 product over the channels. So all that is done here is matrix products and copies, which PyTorch does at the processor's
 best, on any CPU.
 
-Rounding errors are kept as small as those of PyTorch's direct form on channels-last tensors: the interpolation points
-0, ±5/8, ±3/2 and infinity have half the errors of the usual 0, ±1, ±2 (Barabasz et al., "Error analysis and improving
-the accuracy of Winograd convolution for deep neural networks", 2020), products are added up in short chains, which
-halves them again, and the points are dyadic, so that float32 holds the matrices of both transforms exactly.
+Rounding errors are kept near those of PyTorch's direct form on channels-last tensors: the interpolation points 0, ±5/8,
+±3/2 and infinity have half the errors of the usual 0, ±1, ±2 (Barabasz et al., "Error analysis and improving the
+accuracy of Winograd convolution for deep neural networks", 2020), products are added up in shorter chains, and the
+points are dyadic, so that float32 holds the matrices of both transforms exactly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cornernet.ops.threads import on_threads
 _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # and infinity
 _OUT = 4  # a tile's outputs along an axis
 _IN = _OUT + 2  # and its inputs
-_CHAIN = 64  # products added up one after the other; sums of such sums round less
+_CHAIN = 128  # products added up one after the other; sums of such sums round less, and take longer
 _BLOCK = 24576  # numbers at one of a tile's places that are under way at once: what fits into a core's cache
 
 
