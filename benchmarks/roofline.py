@@ -2,8 +2,8 @@
 
 The stages are those of `cornernet benchmark`. The parts of the network are timed in the prepared network itself, the
 device waited for before and after each; `rest` is what the whole network takes beyond them when nothing is waited for
-in between (additions and upsampling, less what waiting costs). Weights are random. With `--mode winograd` convolutions
-are done in fewer operations than are counted, so that more than the whole may be reached.
+in between (additions and upsampling, less what waiting costs). Weights are random. In mode winograd, the default where
+`Detector` has it, convolutions take fewer operations than are counted, so that more than the whole may be reached.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from benchmarks.report import save, show
 from cornernet.cli.benchmark import BenchmarkOptions, find_pictures, load, measure
 from cornernet.inference.machine import describe
-from cornernet.inference.prepare import prepare
+from cornernet.inference.prepare import Mode, choose_device, choose_dtype, choose_mode, prepare
 from cornernet.inference.roofline import Peaks, Work, WorkCounter, measure_flop, synchronize
 from cornernet.models.build import build_model
 from cornernet.models.config import CornerNetConfig
@@ -43,15 +43,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--mode", choices=("eager", "winograd"), default="eager")
+    parser.add_argument("--mode", choices=("eager", "winograd"), help="parts cannot be timed in a graph")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="where to write the result")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    device = choose_device(given.device)
+    usual = choose_mode(None, device, choose_dtype(given.dtype, device))
+    mode: Mode = given.mode or ("winograd" if usual == "winograd" else "eager")
     options = BenchmarkOptions(
         random=given.architecture, size=tuple(given.size), batch=given.batch, device=given.device, dtype=given.dtype,
-        mode=given.mode, rounds=given.rounds,
+        mode=mode, rounds=given.rounds,
     )  # fmt: skip
     detector = load(options)
     stages = measure(detector, find_pictures(options), options)
@@ -66,7 +69,7 @@ def main() -> None:
         # What has no work to count has no share of it either.
         shown = [{**r, "share": f"{r['reached']:.1%}" if r["least_ms"] else ""} for r in rows]
         show(shown, {first: f"{{{first}}}", **COLUMNS}, "for one picture")
-    setting = {name: getattr(given, name) for name in ("architecture", "batch", "dtype", "mode", "rounds")}
+    setting = {name: getattr(given, name) for name in ("architecture", "batch", "dtype", "rounds")} | {"mode": mode}
     save(given.json, describe(detector.device) | setting | stages | {"parts": parts})
 
 

@@ -16,14 +16,13 @@ from threading import Barrier
 import torch
 
 
-def on_threads(task: Callable[[], None], most: int) -> None:
-    """Call a task once on each of as many threads as PyTorch computes with, or on `most`, and wait for all of them.
+def on_threads(task: Callable[[], None], threads: int) -> None:
+    """Call a task once on each of some threads, and wait for all of them; for one thread, just call it.
 
     The calls share out the work between them, from one iterator, say. Within, each operation stays on its own thread.
     Gradients are not recorded. An exception of a call is raised once all calls have ended.
     """
-    threads = torch.get_num_threads()
-    if min(threads, most) <= 1:
+    if threads == 1:
         task()
         return
     inference = torch.is_inference_mode_enabled()  # known to each thread alone
@@ -32,7 +31,7 @@ def on_threads(task: Callable[[], None], most: int) -> None:
         with torch.inference_mode(inference), torch.no_grad():
             task()
 
-    calls: list[Future[None]] = [_pool(threads).submit(call) for _ in range(min(threads, most))]
+    calls: list[Future[None]] = [_pool(threads).submit(call) for _ in range(threads)]
     wait(calls)
     for future in calls:
         future.result()
@@ -42,9 +41,10 @@ def on_threads(task: Callable[[], None], most: int) -> None:
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Start threads on which PyTorch computes alone."""
     pool = ThreadPoolExecutor(threads, "cornernet", initializer=_compute_alone)
+    before = torch.get_num_threads()
     started = Barrier(threads)
     wait([pool.submit(started.wait) for _ in range(threads)])
-    torch.set_num_threads(threads)  # the number set last, on any thread, is what threads to come begin with
+    torch.set_num_threads(before)  # the number set last, on any thread, is what threads to come begin with
     return pool
 
 

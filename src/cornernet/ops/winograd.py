@@ -72,10 +72,11 @@ def conv3x3(x: Tensor, transformed: Tensor, bias: Tensor, plus: Tensor | None, *
     pixels = x.permute(0, 2, 3, 1)
     added = None if plus is None else _tiles(plus.permute(0, 2, 3, 1), down, across)
     out = x.new_empty(count * down, _OUT, across, _OUT, features)
-    share = -(-len(out) // torch.get_num_threads())
-    step = max(1, min(share, _BLOCK // (across * max(channels, features))))  # rows of tiles
-    blocks = range(0, len(out), step)
-    starts = iter(blocks)
+    line = across * max(channels, features)
+    # Waking threads takes longer than a little work, which PyTorch shares among its own, operation by operation.
+    threads = torch.get_num_threads() if len(out) * line >= 4 * _BLOCK else 1
+    step = max(1, min(-(-len(out) // threads), _BLOCK // line))  # rows of tiles
+    starts = iter(range(0, len(out), step))
 
     def compute() -> None:
         """Compute the blocks that no other thread has taken."""
@@ -105,7 +106,7 @@ def conv3x3(x: Tensor, transformed: Tensor, bias: Tensor, plus: Tensor | None, *
             if activation:
                 block.relu_()
 
-    on_threads(compute, most=len(blocks))
+    on_threads(compute, threads)
     whole = out.view(count, _OUT * down, _OUT * across, features)
     return whole[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
