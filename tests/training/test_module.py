@@ -144,6 +144,7 @@ def _one_of_two(rank, port, folder, compiled, counts):
     dist.all_reduce(terms)
     if rank == 0:
         torch.save({"terms": terms / 2, "grads": {n: p.grad for n, p in module.named_parameters()}}, folder / "got.pt")
+    dist.barrier()
     dist.destroy_process_group()
 
 
