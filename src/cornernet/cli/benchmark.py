@@ -283,7 +283,8 @@ def _facts(content: dict[str, Any]) -> dict[str, str]:
     memory = {name: f"{value / 2**20:.0f} MiB" for name, value in content["peak_memory_bytes"].items() if value}
     return {
         "model": content["weights"] or f"{content['random']} with random weights",
-        "pictures": f"{content['pictures']} ({shown}), {content['batch']} at once, {content['dtype']}",
+        "pictures": f"{content['pictures']} ({shown}), {content['batch']} at once",
+        "network": f"{content['dtype']}, mode {content['mode']}",
         "device": f"{content['device']}, {content['threads']} CPU threads",
         "peaks": f"{peaks['flop_per_s'] / 1e12:.2f} TFLOP/s, {peaks['bytes_per_s'] / 1e9:.1f} GB/s, measured just now",
         "peak memory": ", ".join(f"{name} {value}" for name, value in memory.items()) or "not known on this system",
