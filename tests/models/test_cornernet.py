@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from trained_norms import with_trained_norms
 
 from cornernet.errors import ConfigError
 from cornernet.models.build import build_model
@@ -24,18 +25,6 @@ SMALL = CornerNetConfig(
 
 def parameters(model):
     return sum(p.numel() for p in model.parameters())
-
-
-def randomised(model):
-    """Batch norms as after training, so that folding has something to do."""
-    g = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.3, generator=g)
-            module.running_var.uniform_(0.5, 2, generator=g)
-            module.weight.data.uniform_(0.5, 1.5, generator=g)
-            module.bias.data.normal_(0, 0.3, generator=g)
-    return model.eval()
 
 
 def test_parameter_counts_are_the_published_ones():
@@ -64,7 +53,7 @@ def test_maps_have_a_cell_per_four_pixels(size):
 
 
 def test_forward_is_the_last_of_all_stacks_and_skips_other_heads():
-    model = randomised(build_model(SMALL))
+    model = with_trained_norms(build_model(SMALL))
     images = torch.rand(1, 3, 63, 95, generator=torch.Generator().manual_seed(1))
     ran = []
     for i, head in enumerate(model.heads):
@@ -81,7 +70,7 @@ def test_forward_is_the_last_of_all_stacks_and_skips_other_heads():
 
 
 def test_folding_and_dropping_heads_keep_the_maps():
-    model = randomised(build_model(SMALL))
+    model = with_trained_norms(build_model(SMALL))
     images = torch.rand(2, 3, 65, 127, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         before = model(images)
@@ -112,7 +101,7 @@ def test_heat_starts_at_the_prior():
 
 
 def test_exports_and_compiles_whole():
-    model = randomised(build_model(SMALL))
+    model = with_trained_norms(build_model(SMALL))
     images = torch.rand(1, 3, 63, 63)
     with torch.no_grad():
         expected = model(images)

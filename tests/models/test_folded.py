@@ -5,22 +5,11 @@ import copy
 import pytest
 import torch
 from torch import nn
+from trained_norms import with_trained_norms
 
 from cornernet.models.folded import FoldedBranch, FoldedCornerPooling, FoldedResidual, FusedConv, fold
 from cornernet.models.head import Branch, CornerPooling
 from cornernet.models.layers import ConvNorm, Residual
-
-
-def trained(module, seed=0):
-    """Batch norms as after training, so that folding has something to do."""
-    generator = torch.Generator().manual_seed(seed)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.running_mean.normal_(0, 0.3, generator=generator)
-            norm.running_var.uniform_(0.5, 2, generator=generator)
-            norm.weight.data.uniform_(0.5, 1.5, generator=generator)
-            norm.bias.data.normal_(0, 0.3, generator=generator)
-    return module.eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +26,7 @@ def trained(module, seed=0):
     ],
 )
 def test_a_folded_module_computes_the_same(module, becomes):
-    model = nn.Sequential(trained(module))
+    model = with_trained_norms(nn.Sequential(module)).requires_grad_(False)
     x = torch.randn(2, 6, 9, 12, generator=torch.Generator().manual_seed(1))
     kept = x.clone()
     expected = model(x)
@@ -49,9 +38,18 @@ def test_a_folded_module_computes_the_same(module, becomes):
     assert torch.equal(x, kept)
 
 
+def test_norms_synchronised_over_devices_are_folded_as_well():
+    model = with_trained_norms(nn.Sequential(Residual(4, 6))).requires_grad_(False)
+    x = torch.randn(1, 4, 5, 5, generator=torch.Generator().manual_seed(3))
+    expected = model(x)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    fold(model)
+    assert torch.allclose(model(x), expected, atol=1e-5)
+
+
 def test_modules_are_found_at_any_depth_and_folding_twice_is_once():
     model = nn.ModuleDict({"a": nn.Sequential(nn.Sequential(Residual(4, 4)), nn.ReLU()), "b": nn.Conv2d(4, 4, 1)})
-    trained(model)
+    with_trained_norms(model).requires_grad_(False)
     x = torch.randn(1, 4, 5, 5, generator=torch.Generator().manual_seed(2))
     expected = model["b"](model["a"](x))
     fold(model)

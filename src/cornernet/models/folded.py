@@ -93,6 +93,5 @@ def _folded(module: nn.Module) -> nn.Module:
     return module
 
 
-def _fused(conv: nn.Conv2d, norm: nn.Module, *, activation: bool) -> FusedConv:
-    assert isinstance(norm, nn.BatchNorm2d)
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d, *, activation: bool) -> FusedConv:
     return FusedConv(fuse_conv_bn_eval(conv, norm), activation=activation)
