@@ -191,7 +191,7 @@ def measure(detector: Detector, sources: list[Source], options: BenchmarkOptions
     device, dtype, cpu = detector.device, detector.dtype, torch.device("cpu")
     batches = plan(detector, sources, options.batch)
     # A graph is recorded when its canvas comes the second time: two rounds go by before.
-    warmup = options.warmup if detector.mode == "eager" else max(2, options.warmup)
+    warmup = options.warmup if detector.mode in ("eager", "winograd") else max(2, options.warmup)
     repeats = {"rounds": options.rounds, "warmup": warmup}
     with progress("rounds", 2 * (options.rounds + warmup)) as step:
         whole = time_whole(detector, sources, batch=options.batch, workers=options.workers, **repeats, step=step)
