@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 from contextlib import nullcontext
 
 import pytest
@@ -145,7 +146,7 @@ def _one_of_two(rank, port, folder, compiled, counts):
     if rank == 0:
         torch.save({"terms": terms / 2, "grads": {n: p.grad for n, p in module.named_parameters()}}, folder / "got.pt")
     dist.barrier()
-    dist.destroy_process_group()
+    os._exit(0)  # gloo's threads now and then abort a process that ends in the ordinary way
 
 
 @pytest.mark.parametrize(
